@@ -1,0 +1,34 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Every Swift target: Swift 6 language mode with strict concurrency comes from the tools version.
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The floors of the house, from the ground up. A target may import only what stands above it in this list;
+/// Tests/ArchitectureTests holds that.
+let package = Package(
+    name: "pannier",
+    products: [
+        .library(name: "Pannier", targets: ["Bytes", "Tensors"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    ],
+    targets: [
+        .target(name: "CKernels"),
+        .target(
+            name: "Bytes",
+            dependencies: [.product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Tensors",
+            dependencies: ["Bytes", .product(name: "OrderedCollections", package: "swift-collections")],
+            swiftSettings: swiftSettings),
+    ]
+)

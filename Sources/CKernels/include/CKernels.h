@@ -1,0 +1,7 @@
+// The SIMD kernels of Pannier, one header a concern.
+#ifndef PANNIER_CKERNELS_H
+#define PANNIER_CKERNELS_H
+
+#include "pannier_cpu.h"
+
+#endif
