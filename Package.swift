@@ -13,7 +13,7 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "pannier",
     products: [
-        .library(name: "Pannier", targets: ["Bytes", "Tensors"]),
+        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -25,6 +25,12 @@ let package = Package(
         .target(
             name: "Bytes",
             dependencies: [.product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings),
+        .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+        .target(
+            name: "JSONText",
+            dependencies: ["Bytes", "CJSONC", .product(name: "OrderedCollections", package: "swift-collections")],
             swiftSettings: swiftSettings),
         .target(
             name: "Tensors",

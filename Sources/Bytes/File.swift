@@ -1,0 +1,141 @@
+// A file opened for positional reading: every read names its place, so threads share one descriptor.
+
+internal import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Which file it is, whatever it is called: device and inode.
+public struct FileIdentity: Hashable, Sendable {
+    public let device: UInt64
+    public let inode: UInt64
+}
+
+/// An open, read-only, regular file of known length.
+///
+/// Reads are `pread`s into the caller's memory. Nothing is mapped, so a file that shrinks while it is read is an
+/// error and not a signal.
+public final class File: Sendable {
+    /// The path as the caller gave it, for messages.
+    public let path: String
+    /// Length in bytes when it was opened.
+    public let size: UInt64
+    public let identity: FileIdentity
+    /// Seconds since 1970 of the last change of its bytes.
+    public let modified: Int64
+    let descriptor: FileDescriptor
+
+    /// Opens a regular file.
+    /// - Throws: `inputOutput` when it is missing, not permitted, or not a regular file.
+    public init(_ path: String) throws {
+        self.path = path
+        do {
+            descriptor = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
+        } catch let errno as Errno {
+            throw CheckpointError.system(errno, "cannot be opened", file: path)
+        }
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else {
+            let errno = Errno(rawValue: errno)
+            try? descriptor.close()
+            throw CheckpointError.system(errno, "cannot be examined", file: path)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            try? descriptor.close()
+            throw CheckpointError(
+                .inputOutput, status.st_mode & S_IFMT == S_IFDIR ? "is a folder" : "is not a regular file", file: path,
+                remedy: "name a file")
+        }
+        size = UInt64(clamping: status.st_size)
+        identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        #if canImport(Darwin)
+            modified = Int64(status.st_mtimespec.tv_sec)
+        #else
+            modified = Int64(status.st_mtim.tv_sec)
+        #endif
+    }
+
+    deinit { try? descriptor.close() }
+
+    /// Fills `buffer` from `offset`.
+    /// - Throws: `malformed` when the file ends before; `inputOutput` when the system refuses.
+    public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        guard buffer.count > 0, let base = buffer.baseAddress else { return }
+        guard let end = offset.adding(UInt64(buffer.count)), end <= UInt64(Int64.max) else {
+            throw CheckpointError.malformed("a read reaches beyond what a file can hold", file: path, offset: offset)
+        }
+        var done = 0
+        while done < buffer.count {
+            let got = pread(
+                descriptor.rawValue, base + done, min(buffer.count - done, 1 << 30), off_t(offset) + off_t(done))
+            if got > 0 {
+                done += got
+            } else if got == 0 {
+                throw CheckpointError.malformed(
+                    "the file ends too early", file: path, offset: offset + UInt64(done),
+                    expected: "\(buffer.count - done) more bytes", found: "its end",
+                    remedy: "it may be an incomplete download or copy")
+            } else if errno != EINTR {
+                throw CheckpointError.system(Errno(rawValue: errno), "cannot be read", file: path)
+            }
+        }
+    }
+
+    /// `count` bytes from `offset`. Compared with the file's length before anything is allocated.
+    public func bytes(at offset: UInt64, count: Int) throws -> [UInt8] {
+        guard count >= 0, let end = offset.adding(UInt64(count)), end <= size else {
+            throw CheckpointError.malformed(
+                "the file ends too early", file: path, offset: offset, expected: "\(count) bytes",
+                found: "\(offset < size ? size - offset : 0)", remedy: "it may be an incomplete download or copy")
+        }
+        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            try read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+            initialized = count
+        }
+    }
+
+    /// The whole file, refused above `limit` bytes.
+    public func contents(limit: UInt64) throws -> [UInt8] {
+        guard size <= limit, let count = Int(exactly: size) else {
+            throw CheckpointError.malformed(
+                "the file is too large for what it should be", file: path, expected: "at most \(limit) bytes",
+                found: "\(size)")
+        }
+        return try bytes(at: 0, count: count)
+    }
+
+    /// The whole file mapped read-only, for the forward pass. A file that shrinks meanwhile kills the process, which
+    /// is why the converting commands do not use it.
+    public func map() throws -> MappedFile { try MappedFile(self) }
+}
+
+/// A read-only mapping of a whole file; it stays valid as long as this object lives.
+public final class MappedFile: @unchecked Sendable {
+    public let file: File
+    public let bytes: UnsafeRawBufferPointer
+
+    init(_ file: File) throws {
+        self.file = file
+        guard let count = Int(exactly: file.size) else {
+            throw CheckpointError.unsupported("the file is too large to map", file: file.path)
+        }
+        guard count > 0 else {
+            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            return
+        }
+        let address = mmap(nil, count, PROT_READ, MAP_SHARED, file.descriptor.rawValue, 0)
+        guard let address, address != MAP_FAILED else {
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be mapped", file: file.path)
+        }
+        bytes = UnsafeRawBufferPointer(start: UnsafeRawPointer(address), count: count)
+    }
+
+    deinit {
+        if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
+    }
+}

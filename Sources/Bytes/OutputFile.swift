@@ -1,0 +1,86 @@
+// A file being written at known offsets under a temporary name; nobody sees it before it is whole.
+
+internal import SystemPackage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A file open for positional writing. Threads may write different places at the same time.
+public final class OutputFile: Sendable {
+    public let path: String
+    private let descriptor: FileDescriptor
+
+    /// Creates the file and reserves its space, so that a full disk shows now and not at the end.
+    /// - Throws: `inputOutput` when the folder is missing or read-only or the disk is full; `outputExists` when the
+    ///   name is taken.
+    public init(creating path: String, size: UInt64 = 0) throws {
+        self.path = path
+        do {
+            descriptor = try FileDescriptor.open(
+                FilePath(path), .readWrite, options: [.create, .exclusiveCreate, .closeOnExec],
+                permissions: FilePermissions(rawValue: 0o644))
+        } catch let errno as Errno {
+            throw CheckpointError.system(errno, "cannot be created", file: path)
+        }
+        guard size > 0 else { return }
+        do {
+            #if canImport(Glibc) || canImport(Musl)
+                let status = posix_fallocate(descriptor.rawValue, 0, off_t(clamping: size))
+                if status != 0, status != EOPNOTSUPP, status != EINVAL {
+                    throw CheckpointError.system(
+                        Errno(rawValue: status), "\(size) bytes cannot be reserved", file: path)
+                }
+                if status != 0 { try truncate(to: size) }
+            #else
+                try truncate(to: size)
+            #endif
+        } catch {
+            try? descriptor.close()
+            unlink(path)
+            throw error
+        }
+    }
+
+    deinit { try? descriptor.close() }
+
+    /// Sets the file's length.
+    public func truncate(to size: UInt64) throws {
+        guard ftruncate(descriptor.rawValue, off_t(clamping: size)) == 0 else {
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be resized", file: path)
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws {
+        guard let base = bytes.baseAddress else { return }
+        guard let start = off_t(exactly: offset) else {
+            throw CheckpointError(.inputOutput, "an offset is beyond what a file can hold", file: path)
+        }
+        var done = 0
+        while done < bytes.count {
+            let put = pwrite(descriptor.rawValue, base + done, min(bytes.count - done, 1 << 30), start + off_t(done))
+            if put >= 0 {
+                done += put
+            } else if errno != EINTR {
+                throw CheckpointError.system(Errno(rawValue: errno), "cannot be written", file: path)
+            }
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws {
+        try bytes.withUnsafeBytes { try write($0, at: offset) }
+    }
+
+    /// Waits until the bytes are on the disk.
+    public func flush() throws {
+        guard fsync(descriptor.rawValue) == 0 else {
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be flushed to disk", file: path)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+// zstd, which the archive codes byte planes with.
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
