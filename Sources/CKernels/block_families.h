@@ -8,5 +8,7 @@
 #define PANNIER_END_OF_FAMILY { .ggml_type = -1 }
 
 extern const pannier_block_kernels pannier_legacy_kernels[];
+extern const pannier_block_kernels pannier_k_kernels[];
+extern const pannier_block_kernels pannier_small_kernels[];
 
 #endif

@@ -14,6 +14,7 @@
 #error "define PANNIER_KERNELS, the name of the kernel source, before including levels.h"
 #endif
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <math.h>
