@@ -9,6 +9,5 @@
 
 extern const pannier_block_kernels pannier_legacy_kernels[];
 extern const pannier_block_kernels pannier_k_kernels[];
-extern const pannier_block_kernels pannier_small_kernels[];
 
 #endif
