@@ -36,5 +36,9 @@ let package = Package(
             name: "Tensors",
             dependencies: ["Bytes", .product(name: "OrderedCollections", package: "swift-collections")],
             swiftSettings: swiftSettings),
+        .target(
+            name: "Quantization",
+            dependencies: ["Bytes", "Tensors", "CKernels"],
+            swiftSettings: swiftSettings),
     ]
 )
