@@ -1,0 +1,35 @@
+// Chooses the batch products of the CPU level in force. See include/pannier_matmul.h.
+#include "include/pannier_matmul.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define PANNIER_KERNELS "matmul.inc"
+#include "levels.h"
+
+int64_t pannier_panels(int64_t tokens) {
+    static int64_t (*const kernels[PANNIER_CPU_LEVELS])(void) = EVERY_LEVEL(panel);
+    int64_t panel = kernels[pannier_cpu_current()]();
+    return (tokens + panel - 1) / panel;
+}
+
+// Whole vectors of the widest level, so that a buffer serves every level.
+int64_t pannier_packed_floats(int64_t tokens, int64_t columns) { return (tokens + 15) / 16 * 16 * (columns + 1); }
+
+int64_t pannier_matmul_scratch(int64_t tokens) {
+    return (int64_t)sizeof(float) * TILE_ROWS * (TILE_COLUMNS + (tokens + 15) / 16 * 16);
+}
+
+void pannier_pack_f32(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
+                      float *packed) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(const float *, int64_t, int64_t, int64_t, int64_t, int64_t,
+                                                     float *) = EVERY_LEVEL(pack);
+    kernels[pannier_cpu_current()](x, stride, tokens, columns, first, last, packed);
+}
+
+void pannier_matmul_f32(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
+                        float *out, int64_t out_stride, void *scratch) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_matrix *, int64_t, int64_t, const float *, int64_t,
+                                                     float *, int64_t, void *) = EVERY_LEVEL(matmul);
+    kernels[pannier_cpu_current()](w, first, last, packed, tokens, out, out_stride, scratch);
+}

@@ -1,0 +1,23 @@
+// Chooses the products with one token of the CPU level in force. See include/pannier_matmul.h.
+#include "include/pannier_matmul.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define PANNIER_KERNELS "matvec.inc"
+#include "levels.h"
+
+// Q4_K needs a sum for every 32 columns.
+int64_t pannier_prepared_floats(int64_t columns) { return columns + columns / 32 + 16; }
+
+void pannier_prepare(pannier_weight_kind kind, const float *x, int64_t columns, float *prepared) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(pannier_weight_kind, const float *, int64_t, float *) =
+        EVERY_LEVEL(prepare);
+    kernels[pannier_cpu_current()](kind, x, columns, prepared);
+}
+
+void pannier_matvec(const pannier_matrix *w, int64_t first, int64_t last, const float *prepared, float *out) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_matrix *, int64_t, int64_t, const float *, float *) =
+        EVERY_LEVEL(matvec);
+    kernels[pannier_cpu_current()](w, first, last, prepared, out);
+}
