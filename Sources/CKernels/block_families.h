@@ -9,5 +9,6 @@
 
 extern const pannier_block_kernels pannier_legacy_kernels[];
 extern const pannier_block_kernels pannier_k_kernels[];
+extern const pannier_block_kernels pannier_iq4_kernels[];
 
 #endif

@@ -6,6 +6,7 @@
 static const pannier_block_kernels *const families[] = {
     pannier_legacy_kernels,
     pannier_k_kernels,
+    pannier_iq4_kernels,
 };
 
 static const pannier_block_kernels *find(int32_t ggml_type) {
