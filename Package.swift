@@ -40,5 +40,11 @@ let package = Package(
             name: "Quantization",
             dependencies: ["Bytes", "Tensors", "CKernels"],
             swiftSettings: swiftSettings),
+        .target(
+            name: "Tokenizers",
+            dependencies: [
+                "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: swiftSettings),
     ]
 )

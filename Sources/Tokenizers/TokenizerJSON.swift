@@ -1,0 +1,152 @@
+// tokenizer.json: what Hugging Face's `tokenizers` library writes. Its serialized form is described in the library's
+// documentation of Tokenizer, models.BPE, normalizers, pre_tokenizers and AddedToken.
+
+internal import Bytes
+public import JSONText
+internal import OrderedCollections
+
+/// A token added to a vocabulary beside the model's own.
+public struct AddedToken: Sendable, Hashable {
+    public var id: Int
+    public var content: String
+    /// A control token: not shown when text is decoded.
+    public var special: Bool
+    /// Takes the white space before and after it along.
+    public var leftStrip: Bool
+    public var rightStrip: Bool
+    /// Looked for in the normalized text, not in the raw one.
+    public var normalized: Bool
+
+    public init(
+        id: Int, content: String, special: Bool, leftStrip: Bool = false, rightStrip: Bool = false,
+        normalized: Bool = false
+    ) {
+        self.id = id
+        self.content = content
+        self.special = special
+        self.leftStrip = leftStrip
+        self.rightStrip = rightStrip
+        self.normalized = normalized
+    }
+
+    init?(_ json: JSONValue, id: Int) {
+        guard let content = json["content"]?.string else { return nil }
+        self.init(
+            id: id, content: content, special: json["special"]?.bool ?? false, leftStrip: json["lstrip"]?.bool ?? false,
+            rightStrip: json["rstrip"]?.bool ?? false, normalized: json["normalized"]?.bool ?? false)
+    }
+}
+
+/// The parts of a tokenizer.json that a BPE vocabulary is made of.
+public struct TokenizerJSON: Sendable {
+    /// Pieces by id; nil for ids that nothing names.
+    public var pieces: [String?] = []
+    /// Pairs of pieces, the first to be merged first.
+    public var merges: [(left: String, right: String)] = []
+    public var addedTokens: [AddedToken] = []
+    public var byteFallback = false
+    /// A word that is a piece itself is taken whole (Llama 3).
+    public var ignoreMerges = false
+    public var unknownPiece: String?
+    /// Text is turned into bytes with printable names (GPT-2's), not into U+2581 pieces.
+    public var byteLevel = false
+    /// The regular expression that splits text beforehand, where there is one.
+    public var splitPattern: String?
+    /// A space is put in front of the text.
+    public var addPrefixSpace = false
+    /// The prefix space comes only before the first part of a text with special tokens (Metaspace's "first").
+    public var prefixFirstOnly = false
+    /// bos stands before the text in the post-processor's template.
+    public var addsBos: Bool?
+
+    /// - Throws: `malformed` where a part that is needed is missing, `unsupported` for other models than BPE.
+    public init(_ json: JSONValue, file: String? = nil) throws {
+        guard let model = json["model"], model.object != nil else {
+            throw CheckpointError.malformed("no tokenizer", file: file, place: "model", expected: "an object")
+        }
+        // Files written before 2021 have no type beside the vocabulary and merges of a BPE.
+        let type = model["type"]?.string ?? (model["merges"] != nil ? "BPE" : "none")
+        guard type == "BPE" else {
+            throw CheckpointError.unsupported(
+                "a tokenizer of the kind \(type)", file: file, place: "model.type", expected: "BPE", found: type,
+                remedy: "models of the Llama family use BPE; use their tokenizer.model if there is one")
+        }
+        guard let vocabulary = model["vocab"]?.object else {
+            throw CheckpointError.malformed("no vocabulary", file: file, place: "model.vocab", expected: "an object")
+        }
+        byteFallback = model["byte_fallback"]?.bool ?? false
+        ignoreMerges = model["ignore_merges"]?.bool ?? false
+        unknownPiece = model["unk_token"]?.string
+        for (piece, id) in vocabulary { try place(piece, at: id.integer, file: file) }
+        try readMerges(model["merges"]?.array ?? [], file: file)
+        for entry in json["added_tokens"]?.array ?? [] {
+            guard let id = entry["id"]?.integer, let token = AddedToken(entry, id: id) else {
+                throw CheckpointError.malformed(
+                    "an added token without id or content", file: file, place: "added_tokens")
+            }
+            try place(token.content, at: id, file: file)
+            addedTokens.append(token)
+        }
+        readTextTreatment(json)
+    }
+
+    private mutating func place(_ piece: String, at id: Int?, file: String?) throws {
+        guard let id, id >= 0, id < SentencePieceModel.mostPieces else {
+            throw CheckpointError.malformed(
+                "a piece's id is out of range", file: file, place: piece, expected: "0 ..< \(SentencePieceModel.mostPieces)",
+                found: id.map(String.init) ?? "no integer")
+        }
+        if id >= pieces.count { pieces.append(contentsOf: repeatElement(nil, count: id + 1 - pieces.count)) }
+        pieces[id] = piece
+    }
+
+    /// Merges are "left right" strings, or pairs since tokenizers 0.20.
+    private mutating func readMerges(_ entries: [JSONValue], file: String?) throws {
+        merges.reserveCapacity(entries.count)
+        for (index, entry) in entries.enumerated() {
+            if let text = entry.string, let space = text.firstIndex(of: " ") {
+                merges.append((String(text[..<space]), String(text[text.index(after: space)...])))
+            } else if let pair = entry.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
+                merges.append((left, right))
+            } else {
+                throw CheckpointError.malformed(
+                    "a merge is no pair of pieces", file: file, place: "model.merges[\(index)]",
+                    expected: "\"left right\" or [\"left\", \"right\"]")
+            }
+        }
+    }
+
+    private mutating func readTextTreatment(_ json: JSONValue) {
+        for step in Self.steps(json["normalizer"], key: "normalizers") where step["type"]?.string == "Prepend" {
+            addPrefixSpace = true
+        }
+        for step in Self.steps(json["pre_tokenizer"], key: "pretokenizers") {
+            switch step["type"]?.string {
+            case "ByteLevel":
+                byteLevel = true
+                if step["add_prefix_space"]?.bool == true { addPrefixSpace = true }
+                // GPT-2's own pattern, unless a Split came before.
+                if step["use_regex"]?.bool ?? true, splitPattern == nil { splitPattern = "gpt2" }
+            case "Split": splitPattern = step["pattern"]?["Regex"]?.string ?? splitPattern
+            case "Metaspace":
+                let scheme = step["prepend_scheme"]?.string
+                addPrefixSpace = scheme.map { $0 != "never" } ?? (step["add_prefix_space"]?.bool ?? true)
+                prefixFirstOnly = scheme == "first"
+            default: break
+            }
+        }
+        if Self.steps(json["decoder"], key: "decoders").contains(where: { $0["type"]?.string == "ByteLevel" }) {
+            byteLevel = true
+        }
+        for step in Self.steps(json["post_processor"], key: "processors")
+        where step["type"]?.string == "TemplateProcessing" {
+            addsBos = step["single"]?.array?.first?["SpecialToken"] != nil
+        }
+    }
+
+    /// A step, or the steps of a Sequence.
+    private static func steps(_ json: JSONValue?, key: String) -> [JSONValue] {
+        guard let json, json.object != nil else { return [] }
+        return json["type"]?.string == "Sequence" ? json[key]?.array ?? [] : [json]
+    }
+}
