@@ -65,7 +65,7 @@ struct JSONScanner {
 
     private mutating func object(depth: Int) throws {
         at += 1
-        var keys: Set<String> = []
+        var keys: Set<ExactText> = []
         skipSpace()
         if next == UInt8(ascii: "}") {
             at += 1
@@ -78,7 +78,7 @@ struct JSONScanner {
             let raw = try string()
             guard let key = JSONScanner.unescape(raw) else { throw fault("a key holds a lone surrogate", at: start) }
             guard !key.utf8.contains(0) else { throw fault("a key holds U+0000", at: start) }
-            guard keys.insert(key).inserted else {
+            guard keys.insert(ExactText(key)).inserted else {
                 throw fault("the key \"\(key)\" stands twice in one object", at: start)
             }
             skipSpace()

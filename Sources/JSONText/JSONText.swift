@@ -2,7 +2,6 @@
 
 internal import Bytes
 internal import CJSONC
-internal import OrderedCollections
 
 public enum JSONText {
     /// Objects and arrays inside each other, at most.
@@ -65,7 +64,7 @@ public enum JSONText {
             let count = json_object_array_length(node)
             return .array((0..<count).map { value(of: json_object_array_get_idx(node, $0)) })
         case json_type_object:
-            var members: OrderedDictionary<String, JSONValue> = [:]
+            var members = JSONObject()
             var iterator = json_object_iter_begin(node)
             var end = json_object_iter_end(node)
             while json_object_iter_equal(&iterator, &end) == 0 {

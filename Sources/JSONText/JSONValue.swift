@@ -1,7 +1,5 @@
 // A JSON document as a value.
 
-public import OrderedCollections
-
 /// A JSON value. Objects keep the order of their keys; integers stay integers.
 public indirect enum JSONValue: Sendable, Hashable {
     case null
@@ -13,14 +11,14 @@ public indirect enum JSONValue: Sendable, Hashable {
     case number(Double)
     case string(String)
     case array([JSONValue])
-    case object(OrderedDictionary<String, JSONValue>)
+    case object(JSONObject)
 
     /// The member of an object; nil for other values.
     public subscript(key: String) -> JSONValue? {
         if case .object(let members) = self { members[key] } else { nil }
     }
 
-    public var object: OrderedDictionary<String, JSONValue>? {
+    public var object: JSONObject? {
         if case .object(let members) = self { members } else { nil }
     }
 
@@ -68,7 +66,7 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Ex
     public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
     public init(nilLiteral: ()) { self = .null }
     public init(dictionaryLiteral elements: (String, JSONValue)...) {
-        self = .object(OrderedDictionary(elements, uniquingKeysWith: { _, last in last }))
+        self = .object(JSONObject(elements.lazy.map { (key: $0.0, value: $0.1) }))
     }
 }
 

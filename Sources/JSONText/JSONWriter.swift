@@ -1,7 +1,5 @@
 // JSON text from values: compact, or indented for people and for the files of other programs.
 
-internal import OrderedCollections
-
 /// How JSON is laid out.
 public enum JSONStyle: Sendable {
     /// One line without spaces.
@@ -31,7 +29,7 @@ extension JSONValue {
                 element.write(to: &out, style: style, level: level + 1)
             }
         case .object(let members):
-            list("{", "}", members.elements, to: &out, style: style, level: level) { member, out in
+            list("{", "}", members, to: &out, style: style, level: level) { member, out in
                 JSONValue.quote(member.key, to: &out)
                 out += style == .compact ? ":" : ": "
                 member.value.write(to: &out, style: style, level: level + 1)

@@ -104,8 +104,9 @@ public struct TokenizerJSON: Sendable {
     private mutating func readMerges(_ entries: [JSONValue], file: String?) throws {
         merges.reserveCapacity(entries.count)
         for (index, entry) in entries.enumerated() {
-            if let text = entry.string, let space = text.firstIndex(of: " ") {
-                merges.append((String(text[..<space]), String(text[text.index(after: space)...])))
+            // Code units, not characters: a space and the combining mark after it are one character.
+            if let text = entry.string, let space = text.utf8.firstIndex(of: UInt8(ascii: " ")) {
+                merges.append((String(text[..<space]), String(text[text.utf8.index(after: space)...])))
             } else if let pair = entry.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
                 merges.append((left, right))
             } else {
