@@ -6,6 +6,7 @@
 static const pannier_block_kernels *const families[] = {
     pannier_legacy_kernels,
     pannier_k_kernels,
+    pannier_small_kernels,
     pannier_iq4_kernels,
 };
 
