@@ -13,7 +13,7 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "pannier",
     products: [
-        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors"]),
+        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -39,6 +39,12 @@ let package = Package(
         .target(
             name: "Quantization",
             dependencies: ["Bytes", "Tensors", "CKernels"],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Containers",
+            dependencies: [
+                "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
             swiftSettings: swiftSettings),
         .target(
             name: "Tokenizers",

@@ -6,15 +6,17 @@
 
 internal import Bytes
 
-/// Checks that bytes are one strict JSON document.
+/// Checks that bytes are one strict JSON document. `JSONPull` drives the same scan value by value.
 struct JSONScanner {
-    private let bytes: UnsafeBufferPointer<UInt8>
-    private var at = 0
+    let bytes: UnsafeBufferPointer<UInt8>
+    var at = 0
     private let file: String?
     private let base: UInt64
     private let maxDepth: Int
+    /// Keys of one object, at most: far above any vocabulary, and what bounds the memory of a hostile document.
+    private static let maxKeys = 1 << 20
 
-    private init(_ bytes: UnsafeBufferPointer<UInt8>, file: String?, base: UInt64, maxDepth: Int) {
+    init(_ bytes: UnsafeBufferPointer<UInt8>, file: String?, base: UInt64, maxDepth: Int) {
         self.bytes = bytes
         self.file = file
         self.base = base
@@ -23,23 +25,28 @@ struct JSONScanner {
 
     /// - Throws: `malformed` with the byte offset of the first fault.
     static func check(_ bytes: UnsafeBufferPointer<UInt8>, file: String?, base: UInt64, maxDepth: Int) throws {
-        guard bytes.allSatisfy({ $0 < 0x80 }) || String(validating: bytes, as: UTF8.self) != nil else {
-            throw CheckpointError.malformed("the JSON is not valid UTF-8", file: file, offset: base)
-        }
         var scanner = JSONScanner(bytes, file: file, base: base, maxDepth: maxDepth)
+        try scanner.checkText()
         scanner.skipSpace()
         try scanner.value(depth: 0)
         scanner.skipSpace()
         if scanner.at < bytes.count { throw scanner.fault("text follows the JSON document") }
     }
 
-    private func fault(_ message: String, at place: Int? = nil) -> CheckpointError {
+    /// Refuses bytes that are not UTF-8.
+    func checkText() throws {
+        if let place = UTF8Text.firstFault(in: bytes) {
+            throw CheckpointError.malformed("the JSON is not valid UTF-8", file: file, offset: base + UInt64(place))
+        }
+    }
+
+    func fault(_ message: String, at place: Int? = nil) -> CheckpointError {
         .malformed("malformed JSON: \(message)", file: file, offset: base + UInt64(place ?? at))
     }
 
-    private var next: UInt8? { at < bytes.count ? bytes[at] : nil }
+    var next: UInt8? { at < bytes.count ? bytes[at] : nil }
 
-    private mutating func skipSpace() {
+    mutating func skipSpace() {
         while at < bytes.count {
             switch bytes[at] {
             case UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\n"), UInt8(ascii: "\r"): at += 1
@@ -48,7 +55,7 @@ struct JSONScanner {
         }
     }
 
-    private mutating func value(depth: Int) throws {
+    mutating func value(depth: Int) throws {
         guard depth < maxDepth else { throw fault("nested more than \(maxDepth) deep") }
         guard let next else { throw fault("the document ends too early") }
         switch next {
@@ -81,6 +88,7 @@ struct JSONScanner {
             guard keys.insert(ExactText(key)).inserted else {
                 throw fault("the key \"\(key)\" stands twice in one object", at: start)
             }
+            guard keys.count <= JSONScanner.maxKeys else { throw fault("an object has too many keys", at: start) }
             skipSpace()
             guard next == UInt8(ascii: ":") else { throw fault("a colon was expected") }
             at += 1
@@ -135,7 +143,7 @@ struct JSONScanner {
         while let digit = next, digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") { at += 1 }
     }
 
-    private mutating func number() throws {
+    mutating func number() throws {
         let start = at
         if next == UInt8(ascii: "-") { at += 1 }
         if next == UInt8(ascii: "0") {
@@ -172,7 +180,7 @@ struct JSONScanner {
     }
 
     /// Scans a string and returns the bytes between its quotes, escapes included.
-    private mutating func string() throws -> UnsafeBufferPointer<UInt8> {
+    mutating func string() throws -> UnsafeBufferPointer<UInt8> {
         let opening = at
         at += 1
         let start = at
@@ -235,7 +243,7 @@ struct JSONScanner {
     }
 
     /// The text of a scanned string; nil for what `escape` would have refused.
-    private static func unescape(_ raw: UnsafeBufferPointer<UInt8>) -> String? {
+    static func unescape(_ raw: UnsafeBufferPointer<UInt8>) -> String? {
         guard raw.contains(UInt8(ascii: "\\")) else { return String(decoding: raw, as: UTF8.self) }
         var units: [UInt16] = []
         var out = ""
