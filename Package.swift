@@ -13,7 +13,9 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "pannier",
     products: [
-        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers"]),
+        .library(
+            name: "Pannier",
+            targets: ["Bytes", "JSONText", "Tensors", "Containers", "Tokenizers"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -52,5 +54,8 @@ let package = Package(
                 "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TokenizersTests", dependencies: ["Tokenizers", "Bytes", "JSONText", "Tensors"],
+            exclude: ["Golden"], swiftSettings: swiftSettings),
     ]
 )
