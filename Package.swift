@@ -13,9 +13,7 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "pannier",
     products: [
-        .library(
-            name: "Pannier",
-            targets: ["Bytes", "JSONText", "Tensors", "Containers", "Tokenizers"]),
+        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -54,8 +52,6 @@ let package = Package(
                 "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
-        .testTarget(
-            name: "TokenizersTests", dependencies: ["Tokenizers", "Bytes", "JSONText", "Tensors"],
-            exclude: ["Golden"], swiftSettings: swiftSettings),
+        .testTarget(name: "ArchitectureTests", swiftSettings: swiftSettings),
     ]
 )

@@ -5,6 +5,7 @@
 #include "pannier_cpu.h"
 #include "pannier_half.h"
 #include "pannier_quantize.h"
+#include "pannier_statistics.h"
 #include "pannier_matmul.h"
 #include "pannier_pool.h"
 

@@ -1,0 +1,80 @@
+// Which source rows a piece of the target needs, in as few reads as possible.
+
+/// Neighbouring rows of one source tensor that one read brings, and where in the target they go.
+struct GatherRun {
+    let tensor: Int
+    /// The first row that is read.
+    let sourceRow: Int
+    /// For each target row, in rising order of target rows, the source row relative to `sourceRow`.
+    let rows: [(targetRow: Int, offset: Int)]
+    /// Whether the rows come in the order of the target.
+    let isInOrder: Bool
+
+    /// Target rows that lie next to each other.
+    struct Stretch {
+        let targetRow: Int
+        let count: Int
+    }
+
+    /// The target rows of the run as stretches, in the order of `rows`.
+    var stretches: [Stretch] {
+        var out: [Stretch] = []
+        var at = 0
+        while at < rows.count {
+            var end = at + 1
+            while end < rows.count, rows[end].targetRow == rows[end - 1].targetRow + 1 { end += 1 }
+            out.append(Stretch(targetRow: rows[at].targetRow, count: end - at))
+            at = end
+        }
+        return out
+    }
+
+    /// Puts the rows that were read into the order of the target.
+    func gather(
+        from input: UnsafeMutableRawBufferPointer, to output: UnsafeMutableRawBufferPointer, rowBytes: Int
+    ) {
+        guard let from = input.baseAddress, let to = output.baseAddress else { return }
+        for (place, row) in rows.enumerated() {
+            (to + place * rowBytes).copyMemory(from: from + row.offset * rowBytes, byteCount: rowBytes)
+        }
+    }
+
+    /// The reads for some rows of a target.
+    static func runs(of target: Range<Int>, in segments: [RowSegment]) -> [GatherRun] {
+        var wanted: [(tensor: Int, source: Int, target: Int)] = []
+        wanted.reserveCapacity(target.count)
+        for segment in segments {
+            let step = max(1, segment.targetStep)
+            let last = segment.targetRow + (segment.count - 1) * step
+            guard segment.count > 0, last >= target.lowerBound, segment.targetRow < target.upperBound else { continue }
+            let first =
+                segment.targetRow >= target.lowerBound
+                ? 0 : (target.lowerBound - segment.targetRow + step - 1) / step
+            let end = min(segment.count, (target.upperBound - segment.targetRow + step - 1) / step)
+            guard first < end else { continue }
+            for index in first..<end {
+                wanted.append(
+                    (segment.tensor, segment.sourceRow + index * segment.sourceStep, segment.targetRow + index * step))
+            }
+        }
+        wanted.sort { ($0.tensor, $0.source) < ($1.tensor, $1.source) }
+        var runs: [GatherRun] = []
+        var at = 0
+        while at < wanted.count {
+            var end = at + 1
+            while end < wanted.count, wanted[end].tensor == wanted[at].tensor,
+                wanted[end].source == wanted[end - 1].source + 1
+            { end += 1 }
+            let group = wanted[at..<end]
+            let first = wanted[at].source
+            let isInOrder = zip(group, group.dropFirst()).allSatisfy { $0.target < $1.target }
+            let rows = group.map { (targetRow: $0.target, offset: $0.source - first) }
+            runs.append(
+                GatherRun(
+                    tensor: wanted[at].tensor, sourceRow: first,
+                    rows: isInOrder ? rows : rows.sorted { $0.targetRow < $1.targetRow }, isInOrder: isInOrder))
+            at = end
+        }
+        return runs
+    }
+}

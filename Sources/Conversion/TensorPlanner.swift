@@ -1,0 +1,148 @@
+// The tensors of a conversion: which rows of the source make up each tensor of the target layout, and in which dtype.
+
+internal import Bytes
+internal import Layouts
+internal import Quantization
+public import Tensors
+
+/// The precision that is asked for.
+public enum Precision: Sendable, Hashable {
+    /// The source's own, tensor by tensor: nothing is lost unasked.
+    case source
+    case fixed(DType)
+}
+
+/// Plans the tensors of a model in a target layout.
+struct TensorPlanner {
+    let source: ModelSource
+    let layout: Layout
+    let container: ContainerKind
+    let precision: Precision
+
+    /// Every tensor of the target, in the order of the source where the target is GGUF (as llama.cpp's converter
+    /// writes them) and in the layout's natural order elsewhere.
+    /// - Throws: `malformed` when the source lacks a tensor; `unsupported` when a dtype cannot be had.
+    func steps() throws -> [ConversionStep] {
+        try source.match.requireComplete(file: source.path)
+        var steps: [(order: Int, step: ConversionStep)] = []
+        let common = try commonHalf()
+        for spec in try layout.specs(for: source.config) {
+            guard let segments = try segments(of: spec) else { continue }
+            let from = Set(segments.map(\.tensor)).map { source.reader.tensors[$0].dtype }
+            let widest = Self.widest(from)
+            let dtype = try target(for: spec, from: from, widest: widest, common: common)
+            let target: TensorPlan
+            do {
+                target = try TensorPlan(name: spec.name, dtype: dtype, shape: spec.shape)
+            } catch let error as CheckpointError {
+                throw error.at(file: source.path)
+            }
+            let order = segments.map(\.tensor).min() ?? 0
+            steps.append((order, ConversionStep(target: target, origin: .rows(segments), from: widest)))
+        }
+        guard container == .gguf else { return steps.map(\.step) }
+        return steps.enumerated()
+            .sorted { ($0.element.order, $0.offset) < ($1.element.order, $1.offset) }
+            .map(\.element.step)
+    }
+
+    /// Where the rows of a target tensor lie in the source; nil for an optional tensor that the source does not store.
+    private func segments(of spec: StoredSpec) throws -> [RowSegment]? {
+        if spec.optional, spec.roles.allSatisfy({ !source.match.stores($0) }) { return nil }
+        var canonical: [TensorRole: [SourceRun]] = [:]
+        var segments: [RowSegment] = []
+        for run in spec.runs {
+            if canonical[run.role] == nil {
+                guard let found = source.match.rows(of: run.role) else {
+                    throw CheckpointError.malformed(
+                        "the source has no \(run.role)", file: source.path, place: spec.name,
+                        remedy: "`pannier verify` lists what is missing")
+                }
+                canonical[run.role] = found.runs
+            }
+            let end = run.canonicalRow + run.count
+            for piece in canonical[run.role] ?? [] {
+                let first = max(run.canonicalRow, piece.canonicalRow)
+                let last = min(end, piece.canonicalRow + piece.count)
+                guard first < last else { continue }
+                segments.append(
+                    RowSegment(
+                        tensor: piece.tensor,
+                        sourceRow: piece.storedRow + (first - piece.canonicalRow) * piece.storedStep,
+                        sourceStep: piece.storedStep,
+                        targetRow: run.storedRow + (first - run.canonicalRow) * run.storedStep,
+                        targetStep: run.storedStep, count: last - first))
+            }
+        }
+        return segments
+    }
+
+    /// The dtype that holds every value of several dtypes.
+    private static func widest(_ dtypes: [DType]) -> DType {
+        let distinct = Set(dtypes)
+        guard distinct.count > 1 else { return dtypes.first ?? .f32 }
+        return distinct.contains(.f64) ? .f64 : .f32
+    }
+
+    private func target(
+        for spec: StoredSpec, from: [DType], widest: DType, common: DType?
+    ) throws -> DType {
+        let isVector = spec.shape.rank <= 1 || spec.roles.allSatisfy(\.role.isNorm)
+        switch (container, precision) {
+        case (.gguf, .source):
+            return isVector && widest.isFloat || widest == .f64 ? .f32 : widest
+        case (.gguf, .fixed(let dtype)):
+            if isVector { return .f32 }
+            // Where rows are no whole blocks llama.cpp's converter falls back to F16.
+            return spec.shape.columns % dtype.blockElements == 0 ? dtype : .f16
+        case (_, .source):
+            if widest.isQuantized { return .f32 }
+            if isVector, widest == .f32, let common, try isExact(spec, in: common) { return common }
+            return widest
+        case (_, .fixed(let dtype)):
+            guard !dtype.isQuantized else {
+                throw CheckpointError(
+                    .usage, "\(dtype) is a block format of GGUF; \(container.rawValue) files hold plain floats",
+                    remedy: "choose --to gguf, or --dtype f32, f16 or bf16")
+            }
+            return widest.isFloat || widest.isQuantized ? dtype : widest
+        }
+    }
+
+    /// The half precision that all matrices of the source have, if they do. GGUF keeps vectors in f32 beside them;
+    /// the other containers do not, and get them back in the half precision where that loses nothing.
+    private func commonHalf() throws -> DType? {
+        guard source.reader.kind == .gguf, container != .gguf, precision == .source else { return nil }
+        let matrices = Set(
+            source.match.matched.map { source.reader.tensors[$0.tensor] }.filter { $0.shape.rank > 1 }.map(\.dtype))
+        guard let only = matrices.first, matrices.count == 1, only == .f16 || only == .bf16 else { return nil }
+        return only
+    }
+
+    /// Whether every value of a (small) f32 tensor can be said in a half precision.
+    private func isExact(_ spec: StoredSpec, in half: DType) throws -> Bool {
+        let there = try ElementConverter(from: .f32, to: half)
+        let back = try ElementConverter(from: half, to: .f32)
+        for index in Set((try segments(of: spec) ?? []).map(\.tensor)) {
+            let tensor = source.reader.tensors[index]
+            let bytes = try source.reader.readAll(tensor)
+            let count = tensor.shape.count
+            guard bytes.count == count * 4 else { return false }
+            var halves = [UInt8](repeating: 0, count: count * 2)
+            var again = [UInt8](repeating: 0, count: count * 4)
+            let none = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
+            bytes.withUnsafeBytes { bytes in
+                halves.withUnsafeMutableBytes { halves in
+                    _ = there.convert(bytes, into: halves, rows: 1, columns: count, floats: none, importance: nil)
+                    again.withUnsafeMutableBytes {
+                        _ = back.convert(
+                            UnsafeRawBufferPointer(halves), into: $0, rows: 1, columns: count, floats: none,
+                            importance: nil)
+                    }
+                }
+            }
+            if again != bytes { return false }
+        }
+        return true
+    }
+}

@@ -1,0 +1,63 @@
+// Options that every command has.
+
+internal import ArgumentParser
+internal import Bytes
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// When colour is used on a terminal.
+enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, always, never
+}
+
+struct CommonOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Use N threads (default: all cores).", valueName: "N"))
+    var threads: Int?
+
+    @Flag(name: [.short, .long], help: "Print results and errors only.")
+    var quiet = false
+
+    @Flag(name: [.short, .long], help: "Say more about each step.")
+    var verbose = false
+
+    @Option(help: "Colour: auto, always or never; NO_COLOR counts.")
+    var color: ColorChoice = .auto
+
+    func validate() throws {
+        if let threads, threads < 1 || threads > 1024 {
+            throw ValidationError("--threads takes a number from 1 to 1024")
+        }
+    }
+
+    /// Applies what concerns the whole program; every command calls it first.
+    func apply() {
+        Console.quiet = quiet
+        Console.verbose = verbose
+        Console.color = color
+    }
+
+    /// Threads to work with: what was asked for, or the cores this process may run on.
+    var threadCount: Int { threads ?? Self.availableCores }
+
+    private static var availableCores: Int {
+        #if canImport(Glibc)
+            var set = cpu_set_t()
+            if sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 {
+                let count = withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
+                if count > 0 { return count }
+            }
+        #endif
+        return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    }
+}
+
+struct JSONOption: ParsableArguments {
+    @Flag(help: "Print one JSON object instead of text.")
+    var json = false
+}

@@ -1,0 +1,57 @@
+// The command line: one file a subcommand beside this one.
+
+internal import ArgumentParser
+internal import Bytes
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// What `pannier --version` prints.
+let version = "0.1.0"
+
+struct Pannier: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pannier",
+        abstract: "Carries language-model checkpoints from one format to another and proves that nothing was lost.",
+        discussion: """
+            Reads PyTorch, safetensors, Lit-GPT and GGUF checkpoints of the Llama family; a PATH is a file, a Hugging \
+            Face or Lit-GPT folder, or an index.json. No pickle is ever executed.
+
+            EXAMPLE
+              pannier inspect TinyLlama-1.1B-Chat-v1.0
+              pannier verify pytorch_model.bin --preset tinyllama-1.1b
+              pannier convert iter-1430512-ckpt.pth -o tiny.gguf
+            """,
+        version: "pannier \(version)",
+        subcommands: subcommands)
+
+    /// Every subcommand, in the order of the help.
+    static let subcommands: [any ParsableCommand.Type] = [
+        Inspect.self, Verify.self, Convert.self, Split.self, Merge.self, Hash.self, Formats.self,
+    ]
+}
+
+@main
+enum Program {
+    static func main() {
+        // A reader that goes away (`pannier inspect X | head`) is an error to handle, not a signal to die of.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try Pannier.parseAsRoot()
+            try command.run()
+            Console.flush()
+        } catch let error as CheckpointError {
+            Console.flush()
+            Console.error(error)
+            exit(error.exitStatus)
+        } catch {
+            Console.flush()
+            Pannier.exit(withError: error)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test. Arguments go to `swift test`.
+set -eu
+cd "$(dirname "$0")/.."
+bash .ci/install
+swift build -c release --build-tests
+swift test -c release --skip-build "$@"
