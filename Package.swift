@@ -53,5 +53,10 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .testTarget(name: "ArchitectureTests", swiftSettings: swiftSettings),
+        .testTarget(
+            name: "QuantizationTests",
+            dependencies: ["Bytes", "Tensors", "Quantization", "CKernels"],
+            exclude: ["Golden"],
+            swiftSettings: swiftSettings),
     ]
 )

@@ -18,12 +18,20 @@ static const pannier_block_kernels *find(int32_t ggml_type) {
     return NULL;
 }
 
-pannier_quantize_fn pannier_quantizer(int32_t ggml_type) {
+pannier_quantize_fn pannier_quantizer_at(int32_t ggml_type, pannier_cpu_level level) {
     const pannier_block_kernels *entry = find(ggml_type);
-    return entry ? entry->quantize[pannier_cpu_current()] : NULL;
+    return entry && level <= pannier_cpu_best() ? entry->quantize[level] : NULL;
+}
+
+pannier_dequantize_fn pannier_dequantizer_at(int32_t ggml_type, pannier_cpu_level level) {
+    const pannier_block_kernels *entry = find(ggml_type);
+    return entry && level <= pannier_cpu_best() ? entry->dequantize[level] : NULL;
+}
+
+pannier_quantize_fn pannier_quantizer(int32_t ggml_type) {
+    return pannier_quantizer_at(ggml_type, pannier_cpu_current());
 }
 
 pannier_dequantize_fn pannier_dequantizer(int32_t ggml_type) {
-    const pannier_block_kernels *entry = find(ggml_type);
-    return entry ? entry->dequantize[pannier_cpu_current()] : NULL;
+    return pannier_dequantizer_at(ggml_type, pannier_cpu_current());
 }

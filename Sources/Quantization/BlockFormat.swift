@@ -138,3 +138,7 @@ public struct BlockFormat: Sendable {
     private static let byType: [DType: BlockFormat] = Dictionary(
         all.map { ($0.dtype, $0) }, uniquingKeysWith: { first, _ in first })
 }
+
+extension BlockFormat: CustomStringConvertible {
+    public var description: String { name }
+}

@@ -31,6 +31,10 @@ typedef struct pannier_block_kernels {
 pannier_quantize_fn pannier_quantizer(int32_t ggml_type);
 pannier_dequantize_fn pannier_dequantizer(int32_t ggml_type);
 
+/// The same of one level, for tests that compare them; NULL where the machine cannot run it.
+pannier_quantize_fn pannier_quantizer_at(int32_t ggml_type, pannier_cpu_level level);
+pannier_dequantize_fn pannier_dequantizer_at(int32_t ggml_type, pannier_cpu_level level);
+
 #ifdef __cplusplus
 }
 #endif
