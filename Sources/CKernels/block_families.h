@@ -11,5 +11,6 @@ extern const pannier_block_kernels pannier_legacy_kernels[];
 extern const pannier_block_kernels pannier_k_kernels[];
 extern const pannier_block_kernels pannier_small_kernels[];
 extern const pannier_block_kernels pannier_iq4_kernels[];
+extern const pannier_block_kernels pannier_codebook_kernels[];
 
 #endif

@@ -8,6 +8,7 @@ static const pannier_block_kernels *const families[] = {
     pannier_k_kernels,
     pannier_small_kernels,
     pannier_iq4_kernels,
+    pannier_codebook_kernels,
 };
 
 static const pannier_block_kernels *find(int32_t ggml_type) {
