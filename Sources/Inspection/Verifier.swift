@@ -7,7 +7,7 @@ public import Tensors
 
 /// Checks a recognised checkpoint against its dimensions.
 public struct Verifier: Sendable {
-    private let source: ModelSource
+    let source: ModelSource
 
     public init(_ source: ModelSource) { self.source = source }
 
