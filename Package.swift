@@ -13,7 +13,7 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
     name: "pannier",
     products: [
-        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers"]),
+        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers", "Layouts"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -47,6 +47,17 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         .target(
+            name: "Formats", path: "Formats",
+            exclude: ["README.md", "hf-llama", "gguf-llama", "litgpt", "litgpt-early", "litgpt-tinyllama", "meta", "presets"],
+            sources: ["formats.c"]),
+        .target(
+            name: "Layouts",
+            dependencies: [
+                "Bytes", "JSONText", "Tensors", "Formats",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: swiftSettings),
+        .target(
             name: "Tokenizers",
             dependencies: [
                 "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
@@ -57,6 +68,10 @@ let package = Package(
             name: "QuantizationTests",
             dependencies: ["Bytes", "Tensors", "Quantization", "CKernels"],
             exclude: ["Golden"],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "LayoutsTests",
+            dependencies: ["Layouts", "Tensors", "Bytes", "JSONText"],
             swiftSettings: swiftSettings),
     ]
 )
