@@ -1,0 +1,49 @@
+// Spreading tensors over several files, as transformers does for safetensors and for PyTorch.
+
+internal import JSONText
+internal import Tensors
+
+enum Shards {
+    /// Which tensors go into which file: in order, a new file where the next tensor would exceed the limit.
+    static func fill(_ tensors: [TensorPlan], limit: UInt64?) -> [[Int]] {
+        guard let limit else { return [Array(tensors.indices)] }
+        var shards: [[Int]] = [[]]
+        var size: UInt64 = 0
+        for (index, tensor) in tensors.enumerated() {
+            let bytes = UInt64(tensor.byteCount)
+            if size + bytes > limit, !shards[shards.count - 1].isEmpty {
+                shards.append([])
+                size = 0
+            }
+            shards[shards.count - 1].append(index)
+            size += bytes
+        }
+        return shards
+    }
+
+    /// "model.safetensors", or "model-00001-of-00003.safetensors" and so on.
+    static func names(_ name: String, count: Int) -> [String] {
+        guard count > 1 else { return [name] }
+        let dot = name.lastIndex(of: ".") ?? name.endIndex
+        return (1...count).map { "\(name[..<dot])-\(padded($0))-of-\(padded(count))\(name[dot...])" }
+    }
+
+    private static func padded(_ number: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+    }
+
+    /// The text of the index.json.
+    static func index(_ tensors: [TensorPlan], shards: [[Int]], names: [String]) -> String {
+        var places: [(name: String, file: String)] = []
+        for (shard, name) in zip(shards, names) {
+            for index in shard { places.append((tensors[index].name, name)) }
+        }
+        places.sort { Array($0.name.utf8).lexicographicallyPrecedes(Array($1.name.utf8)) }
+        var map = JSONObject()
+        for place in places { map[place.name] = .string(place.file) }
+        let total = tensors.reduce(UInt64(0)) { $0 + UInt64($1.byteCount) }
+        let document: JSONValue = ["metadata": ["total_size": JSONValue(total)], "weight_map": .object(map)]
+        return document.text(.indented) + "\n"
+    }
+}
