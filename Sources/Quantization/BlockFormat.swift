@@ -127,7 +127,7 @@ public struct BlockFormat: Sendable {
 
     /// Every format, the plain floats first.
     public static let all: [BlockFormat] =
-        floats + legacyQuants + kQuants + ternaryQuants + smallQuants
+        floats + legacyQuants + kQuants + iqQuants + ternaryQuants + smallQuants
 
     /// The format of a type, or nil for one that Pannier neither quantizes nor decodes (integers, 8-bit floats).
     public static func of(_ dtype: DType) -> BlockFormat? { byType[dtype] }

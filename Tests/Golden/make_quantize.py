@@ -38,7 +38,7 @@ def bell(words):
 
 def rows(kind):
     count = ROWS * COLUMNS
-    words = splitmix({"bell": 1, "bits": 2, "blocks": 3}[kind], count)
+    words = splitmix({"bell": 1, "bits": 2, "blocks": 3, "quiet": 6}[kind], count)
     if kind == "bell":
         x = bell(words)
     elif kind == "bits":
@@ -46,8 +46,10 @@ def rows(kind):
         x = np.where(np.isfinite(x), x, np.float32(0)).astype(np.float32)
     else:
         x = bell(words).reshape(-1, 16)
-        picks = splitmix(4, len(x)) % np.uint64(12)
+        picks = splitmix(4 if kind == "blocks" else 7, len(x)) % np.uint64(12)
         factors = [0.0, -0.0, 1e-40, 3e-45, 3e38, 1e-15, 1e20, 1e-20]
+        if kind == "quiet":  # nothing that ggml's searches of the IQ formats end on
+            factors[4], factors[6] = 1e4, 1e-9
         for k, factor in enumerate(factors):
             x[picks == k] *= np.float32(factor)
         x[picks == 8] = x[picks == 8][:, :1]
@@ -90,7 +92,7 @@ def main():
     out = {"rows": ROWS, "columns": COLUMNS, "types": {}}
     for name, (type_id, block, size, needs) in peer_module.TYPES.items():
         entries = []
-        for kind in ("bell", "bits", "blocks"):
+        for kind in ("bell", "bits", "blocks", "quiet"):
             x = rows(kind)
             for weighed in (False, True):
                 if needs and not weighed:
