@@ -28,7 +28,7 @@ TYPES = {
     "IQ2_XXS": (16, 256, 66, True), "IQ2_XS": (17, 256, 74, True), "IQ3_XXS": (18, 256, 98, False),
     "IQ1_S": (19, 256, 50, True), "IQ4_NL": (20, 32, 18, False), "IQ3_S": (21, 256, 110, False),
     "IQ2_S": (22, 256, 82, False), "IQ4_XS": (23, 256, 136, False), "IQ1_M": (29, 256, 56, False),
-    "TQ1_0": (34, 256, 54, False), "TQ2_0": (35, 256, 66, False), "MXFP4": (39, 32, 17, False),
+    "TQ1_0": (34, 256, 54, False), "TQ2_0": (35, 256, 66, False), "MXFP4": (39, 32, 17, False), "NVFP4": (40, 64, 36, False),
     "Q1_0": (41, 128, 18, False), "Q2_0": (42, 64, 18, False),
 }
 
