@@ -63,6 +63,21 @@ let package = Package(
                 "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
             ],
             swiftSettings: swiftSettings),
+        .target(
+            name: "ModelFiles",
+            dependencies: [
+                "Bytes", "JSONText", "Tensors", "Tokenizers",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: swiftSettings),
+        .testTarget(
+            name: "ModelFilesTests",
+            dependencies: [
+                "Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            exclude: ["Golden"],
+            swiftSettings: swiftSettings),
         .testTarget(name: "ArchitectureTests", swiftSettings: swiftSettings),
         .testTarget(
             name: "QuantizationTests",

@@ -1,0 +1,132 @@
+// The files that lie beside a model's weights: config, tokenizer, chat template, model card.
+
+internal import Bytes
+public import JSONText
+public import Tokenizers
+
+/// What lies beside a model's weights, parsed. Files that are not there are nil.
+public struct ModelFolder: Sendable {
+    /// The name that the model goes by: its folder's.
+    public var name: String
+    /// config.json, as it stands.
+    public var config: JSONValue?
+    public var generationConfig: JSONValue?
+    public var tokenizerConfig: JSONValue?
+    /// special_tokens_map.json
+    public var specialTokensMap: JSONValue?
+    public var tokenizerJSON: JSONValue?
+    /// added_tokens.json: tokens and their ids in the order of the file.
+    public var addedTokens: [(token: String, id: Int)] = []
+    public var sentencePiece: SentencePieceModel?
+    /// chat_template.jinja
+    public var chatTemplate: String?
+    /// chat_template.json's `chat_template`, in older folders of multimodal models.
+    public var chatTemplateJSON: JSONValue?
+    /// additional_chat_templates/NAME.jinja
+    public var additionalTemplates: [(name: String, template: String)] = []
+    /// README.md's front matter.
+    public var card: FrontMatter?
+    /// What could not be read and does not stop a conversion.
+    public var warnings: [String] = []
+
+    public init(name: String) { self.name = name }
+
+    /// Sizes beyond these are refused: tokenizers of 256 thousand tokens take about 35 MB.
+    static let largestJSON: UInt64 = 256 << 20
+    static let largestText: UInt64 = 16 << 20
+
+    /// Reads what lies beside a checkpoint.
+    /// - Parameter path: the checkpoint: a folder, or a file in one.
+    /// - Throws: `malformed` for a config or tokenizer file that is damaged. A damaged generation_config.json or model
+    ///   card is a warning.
+    public init(beside path: String) throws {
+        let folder = Paths.kind(path) == .folder ? path : Paths.parent(path)
+        self.init(name: Self.displayName(of: path))
+        func json(_ file: String) throws -> JSONValue? {
+            let place = Paths.join(folder, file)
+            guard Paths.kind(place) == .file else { return nil }
+            return try JSONText.read(place, limit: Self.largestJSON)
+        }
+        func text(_ place: String) throws -> String? {
+            guard Paths.kind(place) == .file else { return nil }
+            let bytes = try File(place).contents(limit: Self.largestText)
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw CheckpointError.malformed("the text is not valid UTF-8", file: place)
+            }
+            return text
+        }
+        config = try json("config.json")
+        tokenizerConfig = try json("tokenizer_config.json")
+        specialTokensMap = try json("special_tokens_map.json")
+        tokenizerJSON = try json("tokenizer.json")
+        chatTemplateJSON = try json("chat_template.json")?["chat_template"]
+        chatTemplate = try text(Paths.join(folder, "chat_template.jinja"))
+        if let added = try json("added_tokens.json") { try readAddedTokens(added, file: Paths.join(folder, "added_tokens.json")) }
+        let model = Paths.join(folder, "tokenizer.model")
+        if Paths.kind(model) == .file {
+            sentencePiece = try SentencePieceModel(File(model).contents(limit: Self.largestJSON), file: model)
+        }
+        do {
+            generationConfig = try json("generation_config.json")
+        } catch {
+            warnings.append("generation_config.json is left out: \(error)")
+        }
+        do {
+            card = try text(Paths.join(folder, "README.md")).map(FrontMatter.init(card:))
+            for entry in card?.skipped ?? [] { warnings.append("an entry of the model card is left out: \(entry)") }
+        } catch {
+            warnings.append("the model card is left out: \(error)")
+        }
+        try readAdditionalTemplates(Paths.join(folder, "additional_chat_templates"), text)
+    }
+
+    private mutating func readAddedTokens(_ json: JSONValue, file: String) throws {
+        guard let members = json.object else {
+            throw CheckpointError.malformed("the added tokens are no JSON object", file: file)
+        }
+        for (token, value) in members {
+            guard let id = value.integer, id >= 0 else {
+                throw CheckpointError.malformed("an added token has no id", file: file, place: token)
+            }
+            addedTokens.append((token, id))
+        }
+    }
+
+    private mutating func readAdditionalTemplates(_ folder: String, _ text: (String) throws -> String?) throws {
+        guard Paths.kind(folder) == .folder else { return }
+        for name in try Paths.list(folder).prefix(256) where name.hasSuffix(".jinja") {
+            if let template = try text(Paths.join(folder, name)) {
+                additionalTemplates.append((String(name.dropLast(6)), template))
+            }
+        }
+    }
+
+    /// The name that a model at `path` goes by: its folder's, or for a file with a name of its own that name without
+    /// its extension. In Hugging Face's cache (models--ORGANIZATION--NAME/snapshots/COMMIT) it is the repository's.
+    public static func displayName(of path: String) -> String {
+        let name = Paths.name(path)
+        if Paths.kind(path) == .folder {
+            let parent = Paths.parent(path)
+            guard Paths.name(parent) == "snapshots" else { return name }
+            return repositoryName(Paths.name(Paths.parent(parent))) ?? name
+        }
+        let stem = name.prefix { $0 != "." && $0 != "-" }
+        if ["model", "pytorch_model", "lit_model", "consolidated"].contains(stem) {
+            return displayName(of: Paths.parent(path))
+        }
+        let endings = [
+            ".safetensors.index.json", ".bin.index.json", ".safetensors", ".gguf", ".bin", ".pth", ".pt", ".ckpt",
+        ]
+        for ending in endings where name.hasSuffix(ending) && name.count > ending.count {
+            return String(name.dropLast(ending.count))
+        }
+        return name
+    }
+
+    /// NAME of the cache folder models--ORGANIZATION--NAME.
+    private static func repositoryName(_ folder: String) -> String? {
+        let parts = folder.split(separator: "-", omittingEmptySubsequences: false)
+        guard folder.hasPrefix("models--"), let gap = parts.lastIndex(of: ""), gap + 1 < parts.count else { return nil }
+        return parts[(gap + 1)...].joined(separator: "-")
+    }
+}

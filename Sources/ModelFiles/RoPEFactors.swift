@@ -1,0 +1,39 @@
+// Llama 3.1's rotary frequencies as GGUF has them: not in the metadata but as a tensor of factors.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+public import Tensors
+
+/// The tensor `rope_freqs.weight`, which a GGUF of a model with "llama3" scaling has as its first tensor: F32, one
+/// value for every pair of a head, by which the pair's frequency is divided.
+public enum RoPEFactors {
+    public static let tensorName = "rope_freqs.weight"
+
+    /// The factors, or nil when the model has no such scaling.
+    ///
+    /// Computed in single precision in the order of llama.cpp's converter (conversion/llama.py), so that the bytes are
+    /// the same.
+    public static func values(for config: ModelConfig) -> [Float]? {
+        guard case .llama3(let factor, let low, let high, let original) = config.ropeScaling, config.headDim > 0 else {
+            return nil
+        }
+        let base = Float(config.ropeTheta ?? 10000)
+        let (factor32, low32, context) = (Float(factor), Float(low), Float(original))
+        let longest = Double(original) / low
+        let shortest = Double(original) / high
+        return stride(from: 0, to: config.headDim, by: 2).map { index in
+            let frequency = 1 / powf(base, Float(index) / Float(config.headDim))
+            let wavelength = Float(2 * Double.pi) / frequency
+            if wavelength < Float(shortest) { return 1 }
+            if wavelength > Float(longest) { return factor32 }
+            let smooth = (context / wavelength - low32) / Float(high - low)
+            return 1 / ((1 - smooth) / factor32 + smooth)
+        }
+    }
+}
