@@ -8,85 +8,80 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// The floors of the house, from the ground up. A target may import only what stands above it in this list;
-/// Tests/ArchitectureTests holds that.
+/// What the project takes from others, by the name of its module.
+let packages = [
+    "ArgumentParser": "swift-argument-parser",
+    "OrderedCollections": "swift-collections",
+    "SystemPackage": "swift-system",
+]
+
+func dependencies(_ names: [String]) -> [Target.Dependency] {
+    names.map { name in packages[name].map { .product(name: name, package: $0) } ?? .byName(name: name) }
+}
+
+/// A module of the library and what it imports.
+func module(_ name: String, _ imports: [String]) -> Target {
+    .target(name: name, dependencies: dependencies(imports), swiftSettings: swiftSettings)
+}
+
+/// The tests of a module. `Golden` folders are data that the tests read from the source tree.
+func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies(imports), exclude: exclude, swiftSettings: swiftSettings)
+}
+
+/// The modules of the library, from the ground up: each imports only what stands above it in this list, which
+/// Tests/ArchitectureTests holds.
+let library: [Target] = [
+    module("Bytes", ["SystemPackage"]),
+    module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
+    module("Tensors", ["Bytes", "OrderedCollections"]),
+    module("Quantization", ["Bytes", "Tensors", "CKernels"]),
+    module("Containers", ["Bytes", "JSONText", "Tensors", "OrderedCollections"]),
+    module("Layouts", ["Bytes", "JSONText", "Tensors", "Formats", "OrderedCollections"]),
+    module("Tokenizers", ["Bytes", "JSONText", "Tensors", "OrderedCollections"]),
+    module("ModelFiles", ["Bytes", "JSONText", "Tensors", "Tokenizers", "OrderedCollections"]),
+    module(
+        "Conversion",
+        [
+            "Bytes", "JSONText", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "ModelFiles",
+            "CKernels", "OrderedCollections",
+        ]),
+    module(
+        "Inspection",
+        [
+            "Bytes", "Tensors", "Quantization", "Containers", "Layouts", "Conversion", "CKernels",
+            "OrderedCollections",
+        ]),
+]
+
 let package = Package(
     name: "pannier",
     products: [
-        .library(name: "Pannier", targets: ["Bytes", "JSONText", "Tensors", "Containers", "Layouts"]),
+        .executable(name: "pannier", targets: ["pannier"]),
+        .library(name: "PannierKit", targets: library.map(\.name)),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     ],
-    targets: [
-        .target(name: "CKernels"),
-        .target(
-            name: "Bytes",
-            dependencies: [.product(name: "SystemPackage", package: "swift-system")],
-            swiftSettings: swiftSettings),
+    targets: library + [
         .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
-        .target(
-            name: "JSONText",
-            dependencies: ["Bytes", "CJSONC", .product(name: "OrderedCollections", package: "swift-collections")],
-            swiftSettings: swiftSettings),
-        .target(
-            name: "Tensors",
-            dependencies: ["Bytes", .product(name: "OrderedCollections", package: "swift-collections")],
-            swiftSettings: swiftSettings),
-        .target(
-            name: "Quantization",
-            dependencies: ["Bytes", "Tensors", "CKernels"],
-            swiftSettings: swiftSettings),
-        .target(
-            name: "Containers",
-            dependencies: [
-                "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
-            ],
-            swiftSettings: swiftSettings),
+        .target(name: "CKernels"),
         .target(
             name: "Formats", path: "Formats",
             exclude: ["README.md", "hf-llama", "gguf-llama", "litgpt", "litgpt-early", "litgpt-tinyllama", "meta", "presets"],
             sources: ["formats.c"]),
-        .target(
-            name: "Layouts",
-            dependencies: [
-                "Bytes", "JSONText", "Tensors", "Formats",
-                .product(name: "OrderedCollections", package: "swift-collections"),
-            ],
+        .executableTarget(
+            name: "pannier",
+            dependencies: dependencies(library.map(\.name) + ["ArgumentParser", "OrderedCollections"]),
             swiftSettings: swiftSettings),
-        .target(
-            name: "Tokenizers",
-            dependencies: [
-                "Bytes", "JSONText", "Tensors", .product(name: "OrderedCollections", package: "swift-collections"),
-            ],
-            swiftSettings: swiftSettings),
-        .target(
-            name: "ModelFiles",
-            dependencies: [
-                "Bytes", "JSONText", "Tensors", "Tokenizers",
-                .product(name: "OrderedCollections", package: "swift-collections"),
-            ],
-            swiftSettings: swiftSettings),
-        .testTarget(
-            name: "ModelFilesTests",
-            dependencies: [
-                "Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles",
-                .product(name: "OrderedCollections", package: "swift-collections"),
-            ],
-            exclude: ["Golden"],
-            swiftSettings: swiftSettings),
-        .testTarget(name: "ArchitectureTests", swiftSettings: swiftSettings),
-        .testTarget(
-            name: "QuantizationTests",
-            dependencies: ["Bytes", "Tensors", "Quantization", "CKernels"],
-            exclude: ["Golden"],
-            swiftSettings: swiftSettings),
-        .testTarget(
-            name: "LayoutsTests",
-            dependencies: ["Layouts", "Tensors", "Bytes", "JSONText"],
-            swiftSettings: swiftSettings),
+        tests("ArchitectureTests", []),
+        tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
+        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText"]),
+        tests(
+            "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],
+            exclude: ["Golden"]),
     ]
 )

@@ -1,7 +1,7 @@
 // A checkpoint with everything that belongs to it: container, layout, config, and the folder its other files lie in.
 
-public import Bytes
-public import Containers
+internal import Bytes
+internal import Containers
 public import Layouts
 public import Tensors
 
@@ -40,14 +40,14 @@ public struct ModelSource: Sendable {
     /// - Throws: what the container's reader, the config's reader or the recognition throws.
     public init(_ path: String, options: SourceOptions = SourceOptions()) throws {
         let reader = try Containers.open(path, lenient: options.lenient)
-        try self.init(reader, options: options)
+        try self.init(reader, at: path, options: options)
     }
 
     /// Recognises a checkpoint that is open.
-    public init(_ reader: any CheckpointReader, options: SourceOptions = SourceOptions()) throws {
-        path = reader.path
+    public init(_ reader: any CheckpointReader, at path: String, options: SourceOptions = SourceOptions()) throws {
+        self.path = path
         self.reader = reader
-        folder = Paths.kind(reader.path) == .folder ? reader.path : Paths.parent(reader.path)
+        folder = Paths.parent(reader.path)
         configFile = try Self.config(of: reader, folder: folder, options: options)
         let candidates = try options.layout.map { [try Layouts.named(orFile: $0)] }
         do {
@@ -64,11 +64,10 @@ public struct ModelSource: Sendable {
         of reader: any CheckpointReader, folder: String, options: SourceOptions
     ) throws -> ConfigFile? {
         if let preset = options.preset {
-            return ConfigFile(
-                kind: .preset, path: nil, config: try Preset.named(preset).config, unsaid: Set(UnsaidFact.allCases))
+            return ConfigFile(kind: .preset, path: nil, config: try Preset.named(preset).config)
         }
         if let path = options.config { return try ConfigFile.read(path) }
-        if reader.kind == .gguf { return try ConfigFile(gguf: reader.metadata, file: reader.path) }
+        if reader.kind == .gguf { return try ConfigFile(gguf: reader.metadata, path: reader.path) }
         let names = reader.tensors.lazy.map(\.name)
         let preferred: [ConfigKind] =
             if names.contains(where: { $0.contains("transformer.h.") }) {

@@ -1,9 +1,9 @@
 // Verification that reads every value: NaN, infinities, rows and tensors of zeros, and whether Q and K agree on the
 // order of their rows.
 
-public import Conversion
+internal import Conversion
 internal import Layouts
-public import Tensors
+internal import Tensors
 
 extension Verifier {
     /// Everything that values show.

@@ -3,7 +3,7 @@
 internal import Bytes
 internal import CKernels
 internal import Quantization
-public import Tensors
+internal import Tensors
 
 /// Range and moments of a tensor's values. NaNs and infinities are counted and left out of the rest.
 public struct TensorStatistics: Sendable {

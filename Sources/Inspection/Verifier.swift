@@ -1,9 +1,10 @@
 // Is the checkpoint what its config says? Names, shapes, dtypes and what belongs together, from headers alone.
 
+internal import Bytes
 public import Conversion
 internal import Layouts
 internal import OrderedCollections
-public import Tensors
+internal import Tensors
 
 /// Checks a recognised checkpoint against its dimensions.
 public struct Verifier: Sendable {

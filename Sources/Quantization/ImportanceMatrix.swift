@@ -68,7 +68,7 @@ public struct ImportanceMatrix: Sendable, Equatable {
         let columns = shape.last ?? 1
         let matrices = shape.count > 2 ? shape[shape.count - 3] : 1
         guard columns.multiplied(by: matrices) == weights.count else {
-            if TensorRole(tensorName: name) == .tokenEmbedding { return nil }
+            if TensorCategory(tensorName: name) == .tokenEmbedding { return nil }
             throw CheckpointError.malformed(
                 "the importance matrix does not fit the tensor", place: name,
                 expected: "\(columns) columns\(matrices > 1 ? " in \(matrices) matrices" : "")",

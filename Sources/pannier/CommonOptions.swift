@@ -42,19 +42,8 @@ struct CommonOptions: ParsableArguments {
         Console.color = color
     }
 
-    /// Threads to work with: what was asked for, or the cores this process may run on.
-    var threadCount: Int { threads ?? Self.availableCores }
-
-    private static var availableCores: Int {
-        #if canImport(Glibc)
-            var set = cpu_set_t()
-            if sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 {
-                let count = withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-                if count > 0 { return count }
-            }
-        #endif
-        return max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-    }
+    /// Threads to work with: what was asked for, or one a core.
+    var threadCount: Int { threads ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }
 
 struct JSONOption: ParsableArguments {

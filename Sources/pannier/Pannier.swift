@@ -32,13 +32,14 @@ struct Pannier: ParsableCommand {
 
     /// Every subcommand, in the order of the help.
     static let subcommands: [any ParsableCommand.Type] = [
-        Inspect.self, Verify.self, Convert.self, Split.self, Merge.self, Hash.self, Formats.self,
+        Inspect.self, Verify.self,
     ]
 }
 
 @main
 enum Program {
     static func main() {
+        Interruption.handle()
         // A reader that goes away (`pannier inspect X | head`) is an error to handle, not a signal to die of.
         signal(SIGPIPE, SIG_IGN)
         do {

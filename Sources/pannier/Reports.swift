@@ -1,13 +1,12 @@
 // What several commands say in the same words: configs, tensors and metadata as JSON and as text.
 
 internal import JSONText
-internal import OrderedCollections
 internal import Tensors
 
 enum Reports {
     /// A model's dimensions as a JSON object.
     static func config(_ config: ModelConfig) -> JSONValue {
-        var object: OrderedDictionary<String, JSONValue> = [
+        var object: JSONObject = [
             "architecture": .string(config.architecture),
             "layers": JSONValue(config.layers),
             "hidden": JSONValue(config.hidden),
@@ -18,7 +17,7 @@ enum Reports {
             "vocab": JSONValue(config.vocab),
             "context": JSONValue(config.context),
             "norm_eps": JSONValue(config.normEps),
-            "rope_theta": config.ropeTheta.map(JSONValue.init) ?? .null,
+            "rope_theta": config.ropeTheta.map { JSONValue.number($0) } ?? .null,
             "rope_scaling": .string(text(of: config.ropeScaling)),
             "tied_output": .bool(config.tiedOutput),
             "qkv_bias": .bool(config.qkvBias),
@@ -50,7 +49,7 @@ enum Reports {
 
     static func shape(_ shape: Shape) -> JSONValue { .array(shape.dimensions.map { JSONValue($0) }) }
 
-    static func tensor(_ tensor: TensorInfo) -> OrderedDictionary<String, JSONValue> {
+    static func tensor(_ tensor: TensorInfo) -> JSONObject {
         [
             "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue), "shape": shape(tensor.shape),
             "bytes": JSONValue(tensor.byteCount),

@@ -146,7 +146,7 @@ public struct MixPolicy {
     public func decide(_ tensors: [MixTensor]) throws -> [MixDecision] {
         var state = Counters()
         for tensor in tensors {
-            switch TensorRole(tensorName: tensor.name) {
+            switch TensorCategory(tensorName: tensor.name) {
             case .attentionV: state.values += 1
             case .output: state.tiedOutput = false
             default: break
@@ -158,13 +158,13 @@ public struct MixPolicy {
     /// Positions, by role, among the tensors that the rules have seen.
     private struct Counters {
         var values = 0
-        var seen: [TensorRole: Int] = [:]
+        var seen: [TensorCategory: Int] = [:]
         /// Until an output tensor is seen, the embedding serves as one.
         var tiedOutput = true
     }
 
     private func decide(_ tensor: MixTensor, _ state: inout Counters) throws -> MixDecision {
-        let role = TensorRole(tensorName: tensor.name)
+        let role = TensorCategory(tensorName: tensor.name)
         var decision = MixDecision(
             name: tensor.name, from: tensor.type, type: tensor.type, reason: "", needsMatrix: false, isFallback: false)
 
@@ -172,7 +172,7 @@ public struct MixPolicy {
             decision.reason = "COPY: kept"
             return decision
         }
-        if let reason = TensorRole.reasonToKeep(name: tensor.name, rank: tensor.rank) {
+        if let reason = TensorCategory.reasonToKeep(name: tensor.name, rank: tensor.rank) {
             decision.reason = reason
             return decision
         }
@@ -231,7 +231,7 @@ public struct MixPolicy {
     // MARK: The rules
 
     private func ruled(
-        _ tensor: MixTensor, _ role: TensorRole, _ defaultType: DType, _ state: inout Counters
+        _ tensor: MixTensor, _ role: TensorCategory, _ defaultType: DType, _ state: inout Counters
     ) throws -> (DType, String) {
         let fileType = options.fileType
         if role == .output || (role == .tokenEmbedding && state.tiedOutput) {
@@ -257,7 +257,7 @@ public struct MixPolicy {
     }
 
     /// The output matrix, or the embedding that serves as one, suffers most.
-    private func outputType(_ tensor: MixTensor, _ role: TensorRole, _ defaultType: DType) -> (DType, String) {
+    private func outputType(_ tensor: MixTensor, _ role: TensorCategory, _ defaultType: DType) -> (DType, String) {
         let fileType = options.fileType
         let what = role == .output ? "output" : "embedding, which is the output too,"
         if let type = options.outputType { return (type, "--output-tensor-type") }
@@ -273,7 +273,7 @@ public struct MixPolicy {
 
     /// Where in its role's row a tensor stands, and how long the row is.
     private func position(
-        _ tensor: MixTensor, _ role: TensorRole, _ state: inout Counters
+        _ tensor: MixTensor, _ role: TensorCategory, _ state: inout Counters
     ) throws -> (index: Int, of: Int) {
         let index = state.seen[role, default: 0]
         switch role {
@@ -333,7 +333,7 @@ public struct MixPolicy {
     }
 
     /// Without a matrix these come out as noise; the embedding and the output are spared, as matrices seldom have them.
-    private func needsMatrix(_ role: TensorRole, _ type: DType) -> Bool {
+    private func needsMatrix(_ role: TensorCategory, _ type: DType) -> Bool {
         guard role != .tokenEmbedding, role != .output else { return false }
         return switch type {
         case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs: true

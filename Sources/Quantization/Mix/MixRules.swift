@@ -42,13 +42,13 @@ struct MixRule: Sendable {
         }
     }
 
-    let role: TensorRole
+    let role: TensorCategory
     /// Nil: every file type that no earlier line fits.
     let fileTypes: [FileType]?
     let conditions: [Condition]
     let type: DType
 
-    init(_ role: TensorRole, _ fileTypes: [FileType]?, _ conditions: Condition..., to type: DType) {
+    init(_ role: TensorCategory, _ fileTypes: [FileType]?, _ conditions: Condition..., to type: DType) {
         self.role = role
         self.fileTypes = fileTypes
         self.conditions = conditions

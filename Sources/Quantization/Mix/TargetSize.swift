@@ -102,13 +102,13 @@ public enum TargetSize {
     /// Indices of the tensors, those first that lose most when quantized: the roles that llama-quantize's mixes favour,
     /// in each the layers at both ends before those between.
     private static func gainOrder(_ tensors: [MixTensor], layers: Int) -> [Int] {
-        let rank: [TensorRole: Int] = [
+        let rank: [TensorCategory: Int] = [
             .attentionV: 0, .output: 1, .ffnDown: 2, .attentionOutput: 3, .attentionK: 4, .attentionQ: 5,
             .tokenEmbedding: 6, .ffnUp: 7, .ffnGate: 8, .other: 9,
         ]
         let keys = tensors.map { tensor -> (Int, Int) in
             let layer = layerNumber(ofTensor: tensor.name) ?? 0
-            return (rank[TensorRole(tensorName: tensor.name)] ?? 9, min(layer, abs(layers - 1 - layer)))
+            return (rank[TensorCategory(tensorName: tensor.name)] ?? 9, min(layer, abs(layers - 1 - layer)))
         }
         return tensors.indices.sorted { a, b in
             keys[a] != keys[b] ? keys[a] < keys[b] : a < b

@@ -25,8 +25,8 @@ struct Inspect: ParsableCommand {
     var path: String
 
     @Option(
-        parsing: .scanningForValue,
-        help: ArgumentHelp("List the tensors whose names match a pattern with * and ?.", valueName: "glob"))
+        defaultAsFlag: "*",
+        help: ArgumentHelp("List the tensors, or those whose names match a pattern with * and ?.", valueName: "glob"))
     var tensors: String?
 
     @Flag(help: "List the metadata.")
@@ -42,7 +42,7 @@ struct Inspect: ParsableCommand {
         common.apply()
         let reader = try Containers.open(path, lenient: true)
         let recognised = Result { () throws(CheckpointError) in
-            do { return try ModelSource(reader, options: SourceOptions(lenient: true)) } catch let error as CheckpointError {
+            do { return try ModelSource(reader, at: path, options: SourceOptions(lenient: true)) } catch let error as CheckpointError {
                 throw error
             } catch {
                 throw CheckpointError(.inputOutput, "\(error)", file: path)
@@ -73,7 +73,7 @@ struct Inspect: ParsableCommand {
         _ reader: any CheckpointReader, _ recognised: Result<ModelSource, CheckpointError>, _ shown: [TensorInfo],
         _ statistics: [TensorStatistics?]
     ) -> JSONValue {
-        var object: OrderedDictionary<String, JSONValue> = [
+        var object: JSONObject = [
             "schema": "pannier.inspect/1",
             "path": .string(path),
             "container": .string(reader.kind.rawValue),
@@ -92,19 +92,19 @@ struct Inspect: ParsableCommand {
         object["parameters"] = JSONValue(Self.parameters(reader, recognised))
         object["bytes"] = JSONValue(reader.files.reduce(0) { $0 + $1.size })
         object["metadata"] = .object(
-            OrderedDictionary(uniqueKeysWithValues: reader.metadata.map { ($0.key, Reports.metadata($0.value)) }))
+            JSONObject(reader.metadata.map { (key: $0.key, value: Reports.metadata($0.value)) }))
         object["tensors"] = .array(
             shown.enumerated().map { index, tensor in
                 var entry = Reports.tensor(tensor)
                 if stats {
                     let one = statistics[index]
-                    entry["min"] = one?.min.map(JSONValue.init) ?? .null
-                    entry["max"] = one?.max.map(JSONValue.init) ?? .null
-                    entry["mean"] = one.map { JSONValue($0.mean) } ?? .null
-                    entry["std"] = one.map { JSONValue($0.std) } ?? .null
-                    entry["zeros"] = one.map { JSONValue($0.zeros) } ?? .null
-                    entry["nans"] = one.map { JSONValue($0.nans) } ?? .null
-                    entry["infs"] = one.map { JSONValue($0.infs) } ?? .null
+                    entry["min"] = number(one?.min)
+                    entry["max"] = number(one?.max)
+                    entry["mean"] = number(one?.mean)
+                    entry["std"] = number(one?.std)
+                    entry["zeros"] = count(one?.zeros)
+                    entry["nans"] = count(one?.nans)
+                    entry["infs"] = count(one?.infs)
                 }
                 return .object(entry)
             })
@@ -113,6 +113,9 @@ struct Inspect: ParsableCommand {
         object["remarks"] = .array(reader.remarks.map(JSONValue.string))
         return .object(object)
     }
+
+    private func number(_ value: Double?) -> JSONValue { value.map { JSONValue($0) } ?? JSONValue.null }
+    private func count(_ value: Int?) -> JSONValue { value.map { JSONValue($0) } ?? JSONValue.null }
 
     /// The model's parameters where the layout is known (a training checkpoint holds more), else all elements.
     private static func parameters(

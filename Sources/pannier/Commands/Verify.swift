@@ -5,6 +5,7 @@ internal import Bytes
 internal import Conversion
 internal import Inspection
 internal import JSONText
+internal import Layouts
 internal import Tensors
 
 /// Where the dimensions and names come from, when not from the checkpoint.

@@ -3,7 +3,7 @@
 // Source: tensor_get_category and tensor_allows_quantization in src/llama-quant.cpp.
 
 /// A broad role, read from a GGUF tensor name.
-public enum TensorRole: String, Sendable, CaseIterable {
+public enum TensorCategory: String, Sendable, CaseIterable {
     case tokenEmbedding = "token embedding"
     case output = "output"
     case attentionQ = "attention query"
@@ -17,7 +17,7 @@ public enum TensorRole: String, Sendable, CaseIterable {
     case other = "other"
 
     /// The first part that a name contains decides.
-    private static let parts: [(String, TensorRole)] = [
+    private static let parts: [(String, TensorCategory)] = [
         ("attn_qkv.weight", .attentionV),
         ("attn_kv_b.weight", .attentionV),
         ("attn_v.weight", .attentionV),

@@ -1,0 +1,147 @@
+// Opening a checkpoint by its path: files are recognised by their content, folders by what lies in them.
+
+internal import Bytes
+public import Tensors
+
+/// What the first bytes of a file say it is.
+public enum Magic: Sendable, Hashable {
+    case safetensors
+    case gguf
+    case zip
+    case pickle
+    /// Something else that has a name, and what to do with it.
+    case foreign(name: String, remedy: String)
+    case unknown
+
+    /// Looks at the first bytes of a file.
+    init(_ file: File) throws {
+        let head = try file.bytes(at: 0, count: Int(min(file.size, 64)))
+        func begins(_ text: String) -> Bool { head.starts(with: text.utf8) }
+        let length = head.count >= 8 ? (0..<8).reduce(UInt64(0)) { $0 | UInt64(head[$1]) << (8 * UInt64($1)) } : 0
+        if head.isEmpty {
+            self = .foreign(name: "an empty file", remedy: "the download or copy did not happen; get it again")
+        } else if begins("GGUF") || begins("FUGG") {
+            self = .gguf
+        } else if begins("PK\u{3}\u{4}") || begins("PK\u{5}\u{6}") {
+            self = .zip
+        } else if head.count >= 9, head[8] == UInt8(ascii: "{"), length <= 100_000_000 {
+            self = .safetensors
+        } else if head.count >= 2, head[0] == 0x80, (1...5).contains(head[1]) {
+            self = .pickle
+        } else if begins("version https://git-lfs") {
+            self = .foreign(
+                name: "a git-lfs pointer, not the file itself", remedy: "run `git lfs pull`, or download the file")
+        } else if begins("<!DOCTYPE") || begins("<!doctype") || begins("<html") {
+            self = .foreign(name: "a web page", remedy: "the download link led to a page; get the file itself")
+        } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
+            self = .foreign(name: "an HDF5 file (Keras, TensorFlow)", remedy: "load it there and save safetensors")
+        } else if head.starts(with: [0x1F, 0x8B]) {
+            self = .foreign(name: "a gzip archive", remedy: "unpack it first")
+        } else if head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
+            self = .foreign(name: "a zstd archive", remedy: "unpack it first")
+        } else if begins("ggml") || begins("lmgg") || begins("ggjt") || begins("tjgg") || begins("fmgg") {
+            self = .foreign(
+                name: "a GGML file from before GGUF", remedy: "llama.cpp dropped the format in 2023; convert the original")
+        } else {
+            self = .unknown
+        }
+    }
+}
+
+/// A global that a pickle asks for.
+public struct PickleGlobal: Sendable, Hashable {
+    /// "torch._utils._rebuild_tensor_v2"
+    public let name: String
+    /// Whether it is one of those that checkpoints are made of.
+    public let isAllowed: Bool
+
+    public init(name: String, isAllowed: Bool) {
+        self.name = name
+        self.isAllowed = isAllowed
+    }
+}
+
+/// A reader of a container that holds pickles.
+public protocol PickleCarrying {
+    /// Every global that its pickles ask for, in order, each once. None was ever called.
+    var globals: [PickleGlobal] { get }
+}
+
+extension CheckpointReader {
+    /// The globals that a PyTorch file asks for; none for other containers.
+    public var globals: [PickleGlobal] { (self as? any PickleCarrying)?.globals ?? [] }
+}
+
+/// Opens checkpoints.
+public enum Containers {
+    /// Opens a file, a folder or an index.json.
+    /// - Parameter lenient: look at a pickle even when it asks for globals outside the list; they stay inert.
+    /// - Throws: `inputOutput` when it is missing; `malformed` or `unsupported` when it is no checkpoint.
+    public static func open(_ path: String, lenient: Bool = false) throws -> any CheckpointReader {
+        switch Paths.kind(path) {
+        case .folder: return try openFolder(path, lenient: lenient)
+        default: return try openFile(path, lenient: lenient)
+        }
+    }
+
+    private static func openFile(_ path: String, lenient: Bool) throws -> any CheckpointReader {
+        if path.hasSuffix(".index.json") {
+            let index = try ShardIndex(path)
+            guard let first = index.shards.first else {
+                throw CheckpointError.malformed("the index lists no tensors", file: path)
+            }
+            switch try Magic(File(index.location(of: first))) {
+            default: return try SafetensorsReader(index: path)
+            }
+        }
+        switch try Magic(File(path)) {
+        case .safetensors: return try SafetensorsReader(path)
+        case .gguf, .zip, .pickle:
+            throw CheckpointError.unsupported("GGUF and PyTorch files are not read yet", file: path)
+        case .foreign(let name, let remedy):
+            throw CheckpointError.unsupported("this is \(name)", file: path, remedy: remedy)
+        case .unknown:
+            throw CheckpointError.unsupported(
+                "the file is none of the containers Pannier reads", file: path,
+                expected: "safetensors, PyTorch (.bin, .pt, .pth) or GGUF", found: "other first bytes")
+        }
+    }
+
+    /// The files that make a folder a checkpoint, the most telling first.
+    private static let telling = [
+        "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
+        "lit_model.pth", "consolidated.safetensors", "consolidated.00.pth",
+    ]
+    private static let endings = [".safetensors", ".gguf", ".bin", ".pth", ".pt", ".ckpt"]
+
+    private static func openFolder(_ path: String, lenient: Bool) throws -> any CheckpointReader {
+        let names = try Paths.list(path)
+        for name in telling where names.contains(name) {
+            return try openFile(Paths.join(path, name), lenient: lenient)
+        }
+        // Files like training_args.bin and optimizer.pt lie beside models and are none.
+        let others: Set = ["training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin", "rng_state.pth"]
+        let weights = names.filter { name in
+            endings.contains { name.hasSuffix($0) } && !others.contains(name) && !name.hasPrefix(".")
+        }
+        let indexes = names.filter { $0.hasSuffix(".index.json") }
+        if indexes.count == 1 { return try openFile(Paths.join(path, indexes[0]), lenient: lenient) }
+        let firstParts = weights.filter { $0.contains("-00001-of-") }
+        if firstParts.count == 1, weights.allSatisfy({ $0.contains("-of-") }) {
+            return try openFile(Paths.join(path, firstParts[0]), lenient: lenient)
+        }
+        switch weights.count {
+        case 0:
+            throw CheckpointError.unsupported(
+                "the folder holds no checkpoint", file: path,
+                expected: "model.safetensors, pytorch_model.bin, lit_model.pth or one file of such a kind",
+                found: names.isEmpty ? "an empty folder" : names.prefix(4).joined(separator: ", "))
+        case 1: return try openFile(Paths.join(path, weights[0]), lenient: lenient)
+        default:
+            throw CheckpointError(
+                .usage, "the folder holds several checkpoints", file: path,
+                found: weights.prefix(4).joined(separator: ", ") + (weights.count > 4 ? ", ..." : ""),
+                remedy: "name one of them")
+        }
+    }
+}
