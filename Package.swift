@@ -79,7 +79,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
-        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText"]),
+        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],
             exclude: ["Golden"]),

@@ -30,6 +30,8 @@ public struct Layout: Sendable {
     public let title: String
     /// The containers it is found in; the first is the one it is usually written to.
     public let containers: [ContainerKind]
+    /// The config files that its programs look for beside the weights; the first is also read first.
+    public let configs: [ConfigKind]
     /// The name that tells it from its relatives.
     public let tell: String
     public let entries: [LayoutEntry]

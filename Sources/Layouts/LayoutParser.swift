@@ -49,7 +49,7 @@ private struct LayoutParser {
         try Self.refuseUnknown(
             root,
             known: [
-                "schema", "name", "title", "containers", "tell", "prefixes", "bookkeeping", "unpermuted_architectures",
+                "schema", "name", "title", "containers", "configs", "tell", "prefixes", "bookkeeping", "unpermuted_architectures",
                 "tensors", "drop", "comment",
             ], at: nil)
         guard root["schema"]?.string == Self.schema else {
@@ -81,8 +81,16 @@ private struct LayoutParser {
             return kind
         }
         guard !containers.isEmpty else { throw Self.fault("at least one container is needed", at: "containers") }
+        let configs = try list("configs", limit: 40).map { word in
+            guard let kind = ConfigKind(rawValue: word), ConfigFile.fileNames.contains(word) else {
+                throw Self.fault(
+                    "an unknown config file", at: "configs", expected: ConfigFile.fileNames.joined(separator: ", "),
+                    found: word)
+            }
+            return kind
+        }
         return Layout(
-            name: name, title: try text("title", in: root, limit: 100), containers: containers, tell: tell,
+            name: name, title: try text("title", in: root, limit: 100), containers: containers, configs: configs, tell: tell,
             entries: entries, dropped: dropped, prefixes: prefixes, bookkeeping: try list("bookkeeping", limit: 80),
             unpermutedArchitectures: try list("unpermuted_architectures", limit: 40))
     }

@@ -68,6 +68,30 @@ public struct ConfigFile: Sendable {
         return try ConfigFile(document: JSONText.parse(bytes, file: path), path: path)
     }
 
+    /// The config files to write beside a checkpoint in a layout, for its programs to load it as it stands.
+    /// - Parameters:
+    ///   - name: the model's.
+    ///   - dtype: of the weights that are written.
+    ///   - source: the config that was read; what Pannier does not know of a config.json is kept in another one.
+    /// - Throws: `unsupported` for what such a file cannot say.
+    public static func files(
+        for layout: Layout, config: ModelConfig, name: String, dtype: DType?, source: ConfigFile? = nil
+    ) throws -> [(name: String, text: String)] {
+        try layout.configs.compactMap { kind in
+            let text: String
+            switch kind {
+            case .huggingFace:
+                let original = source?.kind == .huggingFace ? source?.document : nil
+                text = JSONValue.object(config.huggingFaceConfig(dtype: dtype, original: original)).text() + "\n"
+            case .litGPT: text = FlatYAML.text(try config.litGPTConfig(name: name))
+            case .litGPTEarly: text = JSONValue.object(try config.litGPTEarlyConfig(name: name)).text() + "\n"
+            case .meta: text = JSONValue.object(try config.metaConfig()).text() + "\n"
+            case .gguf, .preset: return nil
+            }
+            return (kind.rawValue, text)
+        }
+    }
+
     /// Takes a config out of its document.
     public init(document: JSONValue, path: String?) throws {
         let fields = try ConfigFields(document, file: path)

@@ -274,6 +274,9 @@ private struct YAMLFlowParser {
                 previous = rest[end]
                 end = rest.index(after: end)
             }
+            while end > rest.startIndex, rest[rest.index(before: end)] == " " || rest[rest.index(before: end)] == "\t" {
+                end = rest.index(before: end)
+            }
             plain = rest[..<end]
             if plain.contains(": ") { throw fault("a mapping begins inside a line") }
         }

@@ -23,7 +23,8 @@ extension ModelConfig {
         }
         let bias = try fields.bool("bias")
         var unsaid: Set<UnsaidFact> = []
-        if bias == nil { unsaid.insert(.biases) }
+        // The switch is for all projections in Lit-GPT, but not for the feed-forward ones in TinyLlama's fork.
+        if bias != false { unsaid.insert(.biases) }
         let config = ModelConfig(
             layers: try fields.requiredInteger("n_layer"), hidden: hidden, heads: heads,
             kvHeads: try fields.integer("n_query_groups"),
@@ -85,7 +86,7 @@ extension ModelConfig {
     public func litGPTConfig(name: String) throws -> JSONObject {
         try checkSayable()
         var out = litCommon(name: name)
-        out["hf_config"] = .object(["name": .string(name)])
+        out["hf_config"] = .object(["name": .string(name), "org": ""])
         out["head_size"] = JSONValue(headDim)
         out["attn_bias"] = .bool(qkvBias && !mlpBias)
         out["lm_head_bias"] = false
@@ -111,17 +112,22 @@ extension ModelConfig {
     /// lit_config.json as early Lit-GPT and TinyLlama's fork read it.
     /// - Throws: `unsupported` for what they cannot say.
     public func litGPTEarlyConfig(name: String) throws -> JSONObject {
-        try checkSayable()
         var out = litCommon(name: name)
+        guard qkvBias == attentionOutputBias, !mlpBias || qkvBias else {
+            throw Self.unsayable("which projections have biases, with one switch for all", found: "qkv_bias \(qkvBias)")
+        }
+        out["bias"] = .bool(qkvBias)
         guard headDim * heads == hidden else { throw Self.unsayable("a head width apart from n_embd / n_head", found: "\(headDim)") }
-        if qkvBias != mlpBias { throw Self.unsayable("biases of Q, K and V alone", found: "qkv_bias") }
         if slidingWindow != nil { throw Self.unsayable("a sliding window", found: "\(slidingWindow ?? 0)") }
-        if let ropeTheta, ropeTheta != 10000 { throw Self.unsayable("another RoPE base than 10000", found: "\(ropeTheta)") }
+        // Later versions of early Lit-GPT have these two; the first ones, and TinyLlama's fork, refuse unknown keys.
+        let base = ropeTheta ?? 10000
+        if base != 10000 { out["rope_base"] = Self.shortest(base) }
+        let ratio = base == 10000 ? "condense_ratio" : "rope_condense_ratio"
         out["_norm_class"] = "RMSNorm"
         out["_mlp_class"] = "LLaMAMLP"
         switch ropeScaling {
-        case .none: out["condense_ratio"] = 1
-        case .linear(let factor): out["condense_ratio"] = Self.shortest(factor)
+        case .none: out[ratio] = 1
+        case .linear(let factor): out[ratio] = Self.shortest(factor)
         default: throw Self.unsayable("this RoPE scaling", found: "\(ropeScaling)")
         }
         return out
