@@ -96,8 +96,9 @@ public enum Containers {
         }
         switch try Magic(File(path)) {
         case .safetensors: return try SafetensorsReader(path)
-        case .gguf, .zip, .pickle:
-            throw CheckpointError.unsupported("GGUF and PyTorch files are not read yet", file: path)
+        case .gguf: return try GGUFReader(path)
+        case .zip, .pickle:
+            throw CheckpointError.unsupported("PyTorch files are not read yet", file: path)
         case .foreign(let name, let remedy):
             throw CheckpointError.unsupported("this is \(name)", file: path, remedy: remedy)
         case .unknown:

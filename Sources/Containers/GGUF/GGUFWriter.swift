@@ -1,0 +1,179 @@
+// Writing GGUF version 3, little-endian: one file, or parts as llama-gguf-split makes them.
+//
+// Source: ggml's docs/gguf.md. Padding between tensors and after the last is zeros, as ggml's writer has it.
+
+internal import Bytes
+public import OrderedCollections
+public import Tensors
+
+/// Writes a GGUF checkpoint into a folder.
+public final class GGUFWriter: CheckpointWriter {
+    private struct Place: Sendable {
+        let file: Int
+        let offset: UInt64
+        let byteCount: Int
+    }
+
+    public let totalBytes: UInt64
+    public let fileNames: [String]
+    private let files: [OutputFile]
+    private let places: [Place]
+
+    /// Creates one file and writes its header.
+    /// - Parameters:
+    ///   - folder: where the file is created under `name`.
+    ///   - tensors: in the order of the file.
+    ///   - metadata: in the order of the file; `general.alignment` in it is kept.
+    public convenience init(in folder: String, name: String, tensors: [TensorPlan], metadata: Metadata) throws {
+        try self.init(
+            in: folder, parts: [GGUFPart(name: name, tensors: Array(tensors.indices), metadata: metadata)],
+            tensors: tensors)
+    }
+
+    /// Creates the parts of a split model and writes their headers.
+    public init(in folder: String, parts: [GGUFPart], tensors: [TensorPlan]) throws {
+        var files: [OutputFile] = []
+        var places = [Place?](repeating: nil, count: tensors.count)
+        var total: UInt64 = 0
+        let alignment = try Self.alignment(parts.first?.metadata ?? [:])
+        for (number, part) in parts.enumerated() {
+            let (header, offsets, size) = try Self.header(part, tensors, alignment: alignment)
+            let path = Paths.join(folder, part.name)
+            let file = try OutputFile(creating: path, size: size)
+            try file.write(header, at: 0)
+            for (index, offset) in zip(part.tensors, offsets) {
+                places[index] = Place(file: number, offset: offset, byteCount: tensors[index].byteCount)
+            }
+            files.append(file)
+            total += size
+        }
+        self.files = files
+        self.places = places.compactMap { $0 }
+        fileNames = parts.map(\.name)
+        totalBytes = total
+    }
+
+    private static func alignment(_ metadata: Metadata) throws -> UInt64 {
+        guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
+        guard case .u32(let alignment) = value, alignment.nonzeroBitCount == 1 else {
+            throw CheckpointError(
+                .usage, "the alignment is no power of two", place: GGUFHeader.alignmentKey, found: "\(value)")
+        }
+        return UInt64(alignment)
+    }
+
+    /// The header of a part with its padding, where its tensors lie, and the size of the file.
+    static func header(
+        _ part: GGUFPart, _ tensors: [TensorPlan], alignment: UInt64
+    ) throws -> (bytes: [UInt8], offsets: [UInt64], size: UInt64) {
+        var out = GGUFBytes()
+        out.raw(Array("GGUF".utf8))
+        out.integer(UInt32(3))
+        out.integer(UInt64(part.tensors.count))
+        out.integer(UInt64(part.metadata.count))
+        for (key, value) in part.metadata {
+            out.string(key)
+            out.integer(value.type.rawValue)
+            out.value(value)
+        }
+        var offset: UInt64 = 0
+        var relative: [UInt64] = []
+        for index in part.tensors {
+            let tensor = tensors[index]
+            guard let type = tensor.dtype.ggmlType else {
+                throw CheckpointError(
+                    .usage, "GGUF has no \(tensor.dtype)", place: tensor.name,
+                    remedy: "choose --dtype f32, f16, bf16 or a block format")
+            }
+            guard UInt64(tensor.name.utf8.count) <= GGUFHeader.longestName else {
+                throw CheckpointError.unsupported(
+                    "the name is too long for GGUF", place: tensor.name,
+                    expected: "at most \(GGUFHeader.longestName) bytes", found: "\(tensor.name.utf8.count)")
+            }
+            guard tensor.shape.rank <= Int(GGUFHeader.largestRank) else {
+                throw CheckpointError.unsupported(
+                    "too many dimensions for GGUF", place: tensor.name, expected: "at most \(GGUFHeader.largestRank)",
+                    found: "\(tensor.shape.rank)")
+            }
+            out.string(tensor.name)
+            out.integer(UInt32(tensor.shape.rank))
+            for length in tensor.shape.dimensions.reversed() { out.integer(UInt64(length)) }
+            out.integer(type)
+            out.integer(offset)
+            relative.append(offset)
+            guard let end = offset.adding(UInt64(tensor.byteCount))?.alignedUp(to: alignment) else {
+                throw CheckpointError.unsupported("the file would be too large", place: tensor.name)
+            }
+            offset = end
+        }
+        out.pad(to: alignment)
+        let start = UInt64(out.bytes.count)
+        return (out.bytes, relative.map { start + $0 }, start + offset)
+    }
+
+    public func write(tensor index: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) throws {
+        let place = places[index]
+        precondition(offset >= 0 && offset + bytes.count <= place.byteCount, "the bytes lie within the tensor")
+        try files[place.file].write(bytes, at: place.offset + UInt64(offset))
+    }
+
+    public func finish() throws {}
+}
+
+/// One file of a (split) GGUF.
+public struct GGUFPart: Sendable {
+    public let name: String
+    /// Indexes of its tensors.
+    public let tensors: [Int]
+    public let metadata: Metadata
+
+    public init(name: String, tensors: [Int], metadata: Metadata) {
+        self.name = name
+        self.tensors = tensors
+        self.metadata = metadata
+    }
+}
+
+/// GGUF's primitive values as bytes.
+private struct GGUFBytes {
+    private(set) var bytes: [UInt8] = []
+
+    mutating func raw(_ more: [UInt8]) { bytes += more }
+
+    mutating func integer<T: FixedWidthInteger>(_ value: T) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    mutating func string(_ text: String) {
+        integer(UInt64(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+    }
+
+    mutating func pad(to alignment: UInt64) {
+        while UInt64(bytes.count) % alignment != 0 { bytes.append(0) }
+    }
+
+    mutating func value(_ value: MetadataValue) {
+        switch value {
+        case .u8(let number): integer(number)
+        case .i8(let number): integer(number)
+        case .u16(let number): integer(number)
+        case .i16(let number): integer(number)
+        case .u32(let number): integer(number)
+        case .i32(let number): integer(number)
+        case .u64(let number): integer(number)
+        case .i64(let number): integer(number)
+        case .f32(let number): integer(number.bitPattern)
+        case .f64(let number): integer(number.bitPattern)
+        case .bool(let flag): integer(UInt8(flag ? 1 : 0))
+        case .string(let text): string(text)
+        case .bytes(let text):
+            integer(UInt64(text.count))
+            raw(text)
+        case .array(let array):
+            integer(array.elementType.rawValue)
+            integer(UInt64(array.count))
+            for index in 0..<array.count { self.value(array[index]) }
+        }
+    }
+}
