@@ -52,6 +52,12 @@ let library: [Target] = [
             "Bytes", "Tensors", "Quantization", "Containers", "Layouts", "Conversion", "CKernels",
             "OrderedCollections",
         ]),
+    module(
+        "Inference",
+        [
+            "Bytes", "JSONText", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "Conversion",
+            "CKernels", "OrderedCollections",
+        ]),
 ]
 
 let package = Package(
@@ -79,6 +85,11 @@ let package = Package(
             swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
+        tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
+        tests(
+            "InferenceTests",
+            ["Bytes", "JSONText", "Tensors", "Containers", "Conversion", "Layouts", "Tokenizers", "Inference", "CKernels"],
+            exclude: ["Golden"]),
         tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],

@@ -7,6 +7,8 @@
 #define PANNIER_KERNELS "matmul.inc"
 #include "levels.h"
 
+void pannier_decode_f32(const void *src, float *dst, int64_t count) { memcpy(dst, src, (size_t)count * sizeof(float)); }
+
 int64_t pannier_panels(int64_t tokens) {
     static int64_t (*const kernels[PANNIER_CPU_LEVELS])(void) = EVERY_LEVEL(panel);
     int64_t panel = kernels[pannier_cpu_current()]();

@@ -56,8 +56,9 @@ public struct TokenizerJSON: Sendable {
     public var addPrefixSpace = false
     /// The prefix space comes only before the first part of a text with special tokens (Metaspace's "first").
     public var prefixFirstOnly = false
-    /// bos stands before the text in the post-processor's template.
+    /// Whether a special token stands before the text in the post-processor's template, and which.
     public var addsBos: Bool?
+    public var bosToken: String?
 
     /// - Throws: `malformed` where a part that is needed is missing, `unsupported` for other models than BPE.
     public init(_ json: JSONValue, file: String? = nil) throws {
@@ -141,7 +142,9 @@ public struct TokenizerJSON: Sendable {
         }
         for step in Self.steps(json["post_processor"], key: "processors")
         where step["type"]?.string == "TemplateProcessing" {
-            addsBos = step["single"]?.array?.first?["SpecialToken"] != nil
+            let first = step["single"]?.array?.first?["SpecialToken"]
+            addsBos = first != nil
+            bosToken = first?["id"]?.string
         }
     }
 

@@ -40,6 +40,9 @@ typedef struct pannier_matrix {
     pannier_decode_fn decode; ///< never NULL
 } pannier_matrix;
 
+/// The decoder of plain f32.
+void pannier_decode_f32(const void *src, float *dst, int64_t count);
+
 // ---- A batch of tokens -------------------------------------------------------------------------------------------
 
 /// Floats in a packed batch: `columns` activations of `tokens` tokens, padded to whole vectors.

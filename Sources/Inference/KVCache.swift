@@ -1,0 +1,55 @@
+// What a sequence's earlier tokens leave behind for attention.
+
+public import Tensors
+
+/// Keys (after RoPE) and values of every layer, f32, `[layer][head][position][headDim]`. It grows as it is used.
+public final class KVCache {
+    /// Tokens stored.
+    public internal(set) var count = 0
+    private let layers: Int
+    private let heads: Int
+    private let headDim: Int
+    private var capacity = 0
+    private var keys: [FloatBuffer] = []
+    private var values: [FloatBuffer] = []
+
+    public init(_ config: ModelConfig) {
+        layers = config.layers
+        heads = config.kvHeads
+        headDim = config.headDim
+    }
+
+    /// Forgets everything from a position on.
+    public func truncate(to position: Int) { count = max(0, min(count, position)) }
+
+    /// Makes room for `total` tokens.
+    func reserve(_ total: Int) {
+        guard total > capacity else { return }
+        // By doubling, in whole pages of positions: what is there is copied seldom.
+        let grown = max(256, (max(total, capacity + capacity / 2) + 63) / 64 * 64)
+        func regrow(_ old: [FloatBuffer]) -> [FloatBuffer] {
+            (0..<layers).map { layer in
+                let buffer = FloatBuffer(heads * grown * headDim)
+                if capacity > 0 {
+                    for head in 0..<heads {
+                        (buffer.pointer + head * grown * headDim).update(
+                            from: old[layer].pointer + head * capacity * headDim, count: count * headDim)
+                    }
+                }
+                return buffer
+            }
+        }
+        keys = regrow(keys)
+        values = regrow(values)
+        capacity = grown
+    }
+
+    /// Keys of a head from position 0 on.
+    func keys(layer: Int, head: Int) -> UnsafeMutablePointer<Float> {
+        keys[layer].pointer + head * capacity * headDim
+    }
+
+    func values(layer: Int, head: Int) -> UnsafeMutablePointer<Float> {
+        values[layer].pointer + head * capacity * headDim
+    }
+}

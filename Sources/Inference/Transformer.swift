@@ -1,0 +1,317 @@
+// Llama's forward pass, top to bottom: Touvron et al., "LLaMA" (arXiv:2302.13971); grouped-query attention by Ainslie
+// et al. (arXiv:2305.13245); sliding windows as in Mistral 7B (arXiv:2310.06825).
+//
+// It is a reference. Weights are decoded exactly, activations and sums are f32. What it says of a model, it says of the
+// model's weights.
+
+public import Bytes
+internal import CKernels
+public import Layouts
+public import Tensors
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// A look at the inside of a forward pass. Pointers are valid during the call.
+public struct ForwardObserver {
+    /// The residual stream `[tokens, hidden]`: layer -1 is the embedding, 0 ..< n follow their layers, n is the result
+    /// of the final norm. `first` is the first token's index in the call of `forward`.
+    public var hidden: ((_ layer: Int, _ first: Int, _ tokens: Int, _ values: UnsafePointer<Float>) -> Void)?
+    /// What projections are multiplied with, `[tokens, columns]`.
+    public var input:
+        ((_ roles: [TensorRole], _ tokens: Int, _ columns: Int, _ values: UnsafePointer<Float>) -> Void)?
+
+    public init() {}
+}
+
+/// Logits of consecutive tokens.
+public struct LogitsBlock {
+    /// Index of the first token in the call of `forward`.
+    public let first: Int
+    public let tokens: Int
+    public let vocab: Int
+    /// `[tokens, vocab]`, valid during the call.
+    public let values: UnsafePointer<Float>
+
+    public subscript(token: Int) -> UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(start: values + token * vocab, count: vocab)
+    }
+}
+
+/// A decoder-only transformer of the Llama family. Not for several threads at a time: it has its own.
+public final class Transformer {
+    public let config: ModelConfig
+
+    private struct Layer {
+        var attnNorm: [Float]
+        var q, k, v, o: WeightMatrix
+        var qBias, kBias, vBias, oBias: [Float]?
+        var ffnNorm: [Float]
+        var gate, up, down: WeightMatrix
+        var gateBias, upBias, downBias: [Float]?
+    }
+
+    private let embedding: WeightMatrix
+    private let layers: [Layer]
+    private let outputNorm: [Float]
+    private let output: WeightMatrix
+    private let rope: RotaryEmbedding
+
+    private let pool: WorkerPool
+    private let product: MatrixProduct
+    private let batch: Int
+    /// Tokens whose logits are computed at a time.
+    private let logitsBatch: Int
+
+    // Activations, `[batch, width]` each.
+    private let x, h: FloatBuffer  // the residual stream, and its normed or projected companion
+    private let q, k, v, attended: FloatBuffer
+    private let gate, up: FloatBuffer
+    private let cosine, sine: FloatBuffer
+    private let logits: FloatBuffer
+    private var attentionScratch: [FloatBuffer] = []
+
+    /// - Parameters:
+    ///   - batch: the most tokens computed at once; longer inputs are split.
+    /// - Throws: `malformed` when a tensor is missing or does not fit the config, `unsupported` for what the forward
+    ///   pass does not compute.
+    public init(_ weights: ModelWeights, threads: Int, compute: Compute = .f32, batch: Int = 256) throws {
+        let config = weights.config
+        if let fault = config.fault {
+            throw CheckpointError.malformed(
+                "the model's \(fault.field) is impossible", expected: fault.expected, found: fault.found)
+        }
+        self.config = config
+        self.batch = max(1, batch)
+        logitsBatch = min(self.batch, 64)
+        embedding = try weights.matrix(.tokenEmbedding)
+        outputNorm = try weights.vector(.outputNorm)
+        output = config.tiedOutput ? embedding : try weights.matrix(.output)
+        rope = try RotaryEmbedding(config, factors: weights.ropeFactors)
+        layers = try (0..<config.layers).map { layer in
+            Layer(
+                attnNorm: try weights.vector(.attnNorm, layer: layer),
+                q: try weights.matrix(.attnQ, layer: layer), k: try weights.matrix(.attnK, layer: layer),
+                v: try weights.matrix(.attnV, layer: layer), o: try weights.matrix(.attnOutput, layer: layer),
+                qBias: try weights.bias(.attnQBias, layer: layer), kBias: try weights.bias(.attnKBias, layer: layer),
+                vBias: try weights.bias(.attnVBias, layer: layer),
+                oBias: try weights.bias(.attnOutputBias, layer: layer),
+                ffnNorm: try weights.vector(.ffnNorm, layer: layer),
+                gate: try weights.matrix(.ffnGate, layer: layer), up: try weights.matrix(.ffnUp, layer: layer),
+                down: try weights.matrix(.ffnDown, layer: layer),
+                gateBias: try weights.bias(.ffnGateBias, layer: layer),
+                upBias: try weights.bias(.ffnUpBias, layer: layer),
+                downBias: try weights.bias(.ffnDownBias, layer: layer))
+        }
+        pool = WorkerPool(threads: threads)
+        let widest = max(config.hidden, config.ffn, config.queryRows)
+        product = MatrixProduct(pool: pool, compute: compute, tokens: self.batch, columns: widest)
+        x = FloatBuffer(self.batch * config.hidden)
+        h = FloatBuffer(self.batch * config.hidden)
+        q = FloatBuffer(self.batch * config.queryRows)
+        k = FloatBuffer(self.batch * config.kvRows)
+        v = FloatBuffer(self.batch * config.kvRows)
+        attended = FloatBuffer(self.batch * config.queryRows)
+        gate = FloatBuffer(self.batch * config.ffn)
+        up = FloatBuffer(self.batch * config.ffn)
+        cosine = FloatBuffer(self.batch * rope.half)
+        sine = FloatBuffer(self.batch * rope.half)
+        logits = FloatBuffer(logitsBatch * config.vocab)
+    }
+
+    /// Runs tokens that follow those in the cache, and adds them to it.
+    /// - Parameters:
+    ///   - wanted: indices in `tokens` whose logits are wanted; nil means the last one's.
+    ///   - body: is given the wanted logits, some tokens at a time, in order.
+    /// - Throws: `usage` for ids outside the vocabulary, and what `body` throws.
+    public func forward(
+        _ tokens: [Int], cache: KVCache, wanted: Range<Int>? = nil, observer: ForwardObserver? = nil,
+        _ body: (LogitsBlock) throws -> Void
+    ) throws {
+        if let stray = tokens.first(where: { $0 < 0 || $0 >= config.vocab }) {
+            throw CheckpointError(
+                .usage, "token id \(stray) is not in the vocabulary", expected: "0 ..< \(config.vocab)",
+                found: "\(stray)", remedy: "check that the tokenizer belongs to the model")
+        }
+        let wanted = wanted ?? max(0, tokens.count - 1)..<tokens.count
+        for start in stride(from: 0, to: tokens.count, by: batch) {
+            let part = Array(tokens[start..<min(tokens.count, start + batch)])
+            forwardBatch(part, first: start, cache: cache, observer: observer)
+            try project(wanted.clamped(to: start..<start + part.count), first: start, observer: observer, body)
+        }
+    }
+
+    /// The logits of the last token.
+    public func lastLogits(_ tokens: [Int], cache: KVCache) throws -> [Float] {
+        var last: [Float] = []
+        try forward(tokens, cache: cache) { last = Array($0[$0.tokens - 1]) }
+        return last
+    }
+
+    // MARK: The pass
+
+    private func forwardBatch(_ tokens: [Int], first: Int, cache: KVCache, observer: ForwardObserver?) {
+        let n = tokens.count, position = cache.count
+        let x = x.pointer, h = h.pointer, q = q.pointer, k = k.pointer, v = v.pointer
+        let attended = attended.pointer, gate = gate.pointer, up = up.pointer
+
+        cache.reserve(position + n)
+        reserveAttention(lastPosition: position + n - 1)
+        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
+        for (index, token) in tokens.enumerated() { embedding.decode(row: token, into: x + index * config.hidden) }
+        observer?.hidden?(-1, first, n, x)
+
+        for (index, layer) in layers.enumerated() {
+            // Attention: x += Wo · attend(Wq · norm(x), Wk · norm(x), Wv · norm(x))
+            rmsNorm(x, layer.attnNorm, n, into: h)
+            observer?.input?(roles([.attnQ, .attnK, .attnV], index), n, config.hidden, h)
+            product.multiply(
+                h, tokens: n, columns: config.hidden,
+                [
+                    Projection(matrix: layer.q, bias: layer.qBias, out: q),
+                    Projection(matrix: layer.k, bias: layer.kBias, out: k),
+                    Projection(matrix: layer.v, bias: layer.vBias, out: v),
+                ])
+            rotate(q, heads: config.heads, n)
+            rotate(k, heads: config.kvHeads, n)
+            store(k, v, layer: index, position: position, n, cache)
+            attend(q, layer: index, position: position, n, cache, into: attended)
+            observer?.input?(roles([.attnOutput], index), n, config.queryRows, attended)
+            product.multiply(
+                attended, tokens: n, columns: config.queryRows,
+                [Projection(matrix: layer.o, bias: layer.oBias, out: h)])
+            add(h, n, to: x)
+
+            // Feed-forward: x += Wdown · (silu(Wgate · norm(x)) ⊙ (Wup · norm(x)))
+            rmsNorm(x, layer.ffnNorm, n, into: h)
+            observer?.input?(roles([.ffnGate, .ffnUp], index), n, config.hidden, h)
+            product.multiply(
+                h, tokens: n, columns: config.hidden,
+                [
+                    Projection(matrix: layer.gate, bias: layer.gateBias, out: gate),
+                    Projection(matrix: layer.up, bias: layer.upBias, out: up),
+                ])
+            gateUp(gate, up, n)
+            observer?.input?(roles([.ffnDown], index), n, config.ffn, gate)
+            product.multiply(
+                gate, tokens: n, columns: config.ffn,
+                [Projection(matrix: layer.down, bias: layer.downBias, out: h)])
+            add(h, n, to: x)
+            observer?.hidden?(index, first, n, x)
+        }
+        cache.count = position + n
+        if let hidden = observer?.hidden {
+            rmsNorm(x, outputNorm, n, into: h)
+            hidden(config.layers, first, n, h)
+        }
+    }
+
+    /// logits = Woutput · norm(x), for some tokens of the batch that begins at `first`.
+    private func project(
+        _ wanted: Range<Int>, first: Int, observer: ForwardObserver?, _ body: (LogitsBlock) throws -> Void
+    ) throws {
+        for start in stride(from: wanted.lowerBound, to: wanted.upperBound, by: logitsBatch) {
+            let n = min(logitsBatch, wanted.upperBound - start)
+            rmsNorm(x.pointer + (start - first) * config.hidden, outputNorm, n, into: h.pointer)
+            observer?.input?([TensorRole(.output)], n, config.hidden, h.pointer)
+            product.multiply(
+                h.pointer, tokens: n, columns: config.hidden,
+                [Projection(matrix: output, bias: nil, out: logits.pointer)])
+            try body(LogitsBlock(first: start, tokens: n, vocab: config.vocab, values: logits.pointer))
+        }
+    }
+
+    // MARK: Its parts
+
+    private func roles(_ roles: [Role], _ layer: Int) -> [TensorRole] { roles.map { TensorRole($0, layer: layer) } }
+
+    /// y = x / sqrt(mean(x²) + eps) · weight, a token at a time.
+    private func rmsNorm(
+        _ x: UnsafePointer<Float>, _ weight: [Float], _ tokens: Int, into y: UnsafeMutablePointer<Float>
+    ) {
+        let width = config.hidden, eps = Float(config.normEps)
+        weight.withUnsafeBufferPointer { weight in
+            pool.run(over: tokens, by: 16) { range, _ in
+                for token in range {
+                    pannier_rms_norm(x + token * width, weight.baseAddress, eps, Int64(width), y + token * width)
+                }
+            }
+        }
+    }
+
+    /// Turns every head by its token's angles; the pairs are (i, i + half), Hugging Face's order.
+    private func rotate(_ rows: UnsafeMutablePointer<Float>, heads: Int, _ tokens: Int) {
+        let half = rope.half, cosine = cosine.pointer, sine = sine.pointer, headDim = config.headDim
+        pool.run(over: tokens, by: 16) { range, _ in
+            for token in range {
+                for head in 0..<heads {
+                    pannier_rope(
+                        rows + (token * heads + head) * headDim, cosine + token * half, sine + token * half,
+                        Int64(half), 0)
+                }
+            }
+        }
+    }
+
+    private func store(
+        _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, layer: Int, position: Int, _ tokens: Int, _ cache: KVCache
+    ) {
+        let heads = config.kvHeads, width = config.headDim
+        for head in 0..<heads {
+            let keys = cache.keys(layer: layer, head: head), values = cache.values(layer: layer, head: head)
+            for token in 0..<tokens {
+                (keys + (position + token) * width).update(from: k + (token * heads + head) * width, count: width)
+                (values + (position + token) * width).update(from: v + (token * heads + head) * width, count: width)
+            }
+        }
+    }
+
+    /// softmax(q · kᵀ / sqrt(headDim), causal) · v; each group of query heads shares a key/value head.
+    private func attend(
+        _ q: UnsafePointer<Float>, layer: Int, position: Int, _ tokens: Int, _ cache: KVCache,
+        into out: UnsafeMutablePointer<Float>
+    ) {
+        let width = config.headDim, stride = config.queryRows, group = config.queriesPerGroup
+        let panel = Int(pannier_attention_tokens()), panels = (tokens + panel - 1) / panel
+        let scale = Float(1 / Double(width).squareRoot())
+        // The last panels see the most keys: begin with them, so that the threads end together.
+        pool.run(config.heads * panels) { chunk, thread in
+            let head = chunk % self.config.heads
+            let first = (panels - 1 - chunk / self.config.heads) * panel
+            var attention = pannier_attention(
+                query: q + first * stride + head * width, query_stride: Int64(stride),
+                keys: cache.keys(layer: layer, head: head / group),
+                values: cache.values(layer: layer, head: head / group), head: Int64(width),
+                position: Int64(position + first), tokens: Int64(min(panel, tokens - first)),
+                window: Int64(self.config.slidingWindow ?? 0), scale: scale,
+                out: out + first * stride + head * width, out_stride: Int64(stride))
+            pannier_attend(&attention, self.attentionScratch[thread].pointer)
+        }
+    }
+
+    private func reserveAttention(lastPosition: Int) {
+        let needed = Int(pannier_attention_scratch(Int64(lastPosition), Int64(config.headDim)))
+        if needed > attentionScratch.first?.count ?? 0 {
+            attentionScratch = (0..<pool.threads).map { _ in FloatBuffer(needed + needed / 2) }
+        }
+    }
+
+    /// gate = silu(gate) ⊙ up
+    private func gateUp(_ gate: UnsafeMutablePointer<Float>, _ up: UnsafePointer<Float>, _ tokens: Int) {
+        let width = config.ffn
+        pool.run(over: tokens, by: 8) { range, _ in
+            pannier_silu_multiply(
+                gate + range.lowerBound * width, up + range.lowerBound * width, Int64(range.count * width))
+        }
+    }
+
+    private func add(_ y: UnsafePointer<Float>, _ tokens: Int, to x: UnsafeMutablePointer<Float>) {
+        let width = config.hidden
+        pool.run(over: tokens, by: 32) { range, _ in
+            pannier_add(x + range.lowerBound * width, y + range.lowerBound * width, Int64(range.count * width))
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// How byte-level tokenizers split text into words before merging, written by hand for the three patterns in use.
+//
+// GPT-2:   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+// Llama 3: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+// Qwen2:   as Llama 3, with \p{N} in place of \p{N}{1,3}
+// \p{L}, \p{N} and \s are Unicode's general categories L and N and the property White_Space.
+
+/// A known splitting pattern.
+public enum WordPattern: String, Sendable, CaseIterable {
+    case gpt2
+    case llama3
+    case qwen2
+
+    /// The pattern of a tokenizer.json's Split step, or of a GGUF file's `tokenizer.ggml.pre`; nil when unknown.
+    init?(regex: String) {
+        switch regex {
+        case "gpt2", "gpt-2": self = .gpt2
+        case "llama-bpe", "llama3", "llama-v3", "smaug-bpe": self = .llama3
+        case "qwen2": self = .qwen2
+        default:
+            guard regex.contains(#"[^\r\n\p{L}\p{N}]?\p{L}+"#), regex.contains(#"\s*[\r\n]+"#) else {
+                guard regex.contains(#" ?\p{L}+| ?\p{N}+"#) else { return nil }
+                self = .gpt2
+                return
+            }
+            self = regex.contains(#"\p{N}{1,3}"#) ? .llama3 : .qwen2
+        }
+    }
+}
+
+/// Splits text; nothing is lost, the words in order are the text.
+package struct WordSplitter {
+    private enum Class: UInt8 {
+        case letter, number, space, newline, other
+    }
+
+    private let pattern: WordPattern
+    private let scalars: [Unicode.Scalar]
+    private let classes: [Class]
+
+    package static func split(_ text: String, _ pattern: WordPattern) -> [String] {
+        let splitter = WordSplitter(text, pattern)
+        var words: [String] = [], at = 0
+        while at < splitter.scalars.count {
+            let end = splitter.wordEnd(at)
+            var word = String.UnicodeScalarView()
+            word.append(contentsOf: splitter.scalars[at..<end])
+            words.append(String(word))
+            at = end
+        }
+        return words
+    }
+
+    private init(_ text: String, _ pattern: WordPattern) {
+        self.pattern = pattern
+        scalars = Array(text.unicodeScalars)
+        classes = scalars.map(Self.classify)
+    }
+
+    /// CR and LF are white space that the patterns name.
+    private static func classify(_ scalar: Unicode.Scalar) -> Class {
+        switch scalar.value {
+        case 0x0a, 0x0d: return .newline
+        case 0x09, 0x0b, 0x0c, 0x20, 0x85, 0xa0: return .space
+        case 0x30...0x39: return .number
+        case 0x41...0x5a, 0x61...0x7a: return .letter
+        case 0..<0x80: return .other
+        default: break
+        }
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: return .letter
+        case .decimalNumber, .letterNumber, .otherNumber: return .number
+        default: return scalar.properties.isWhitespace ? .space : .other
+        }
+    }
+
+    private func isClass(_ wanted: Class, _ at: Int) -> Bool { at < classes.count && classes[at] == wanted }
+    private func isBlank(_ at: Int) -> Bool { isClass(.space, at) || isClass(.newline, at) }
+
+    private func run(_ wanted: Class, from at: Int, most: Int = .max) -> Int {
+        var end = at
+        while end < classes.count, end - at < most, classes[end] == wanted { end += 1 }
+        return end
+    }
+
+    /// The alternatives of the pattern in order; the first that matches decides, as in the regular expression.
+    private func wordEnd(_ at: Int) -> Int {
+        if let end = contraction(at) { return end }
+        let isSpaceChar = scalars[at] == " "
+        switch pattern {
+        case .gpt2:
+            let start = isSpaceChar ? at + 1 : at
+            for wanted in [Class.letter, .number, .other] where isClass(wanted, start) {
+                return run(wanted, from: start)
+            }
+        case .llama3, .qwen2:
+            if isClass(.letter, at) { return run(.letter, from: at) }
+            if isClass(.letter, at + 1), isClass(.space, at) || isClass(.other, at) {
+                return run(.letter, from: at + 1)
+            }
+            if isClass(.number, at) { return run(.number, from: at, most: pattern == .llama3 ? 3 : 1) }
+            let start = isSpaceChar && isClass(.other, at + 1) ? at + 1 : at
+            if isClass(.other, start) { return run(.newline, from: run(.other, from: start)) }
+        }
+        return blankEnd(at)
+    }
+
+    /// `\s*[\r\n]+|\s+(?!\S)|\s+`, without the first for GPT-2.
+    private func blankEnd(_ at: Int) -> Int {
+        var end = at, lastNewline: Int?
+        while isBlank(end) {
+            if classes[end] == .newline { lastNewline = end }
+            end += 1
+        }
+        if pattern != .gpt2, let lastNewline { return lastNewline + 1 }
+        // The last blank before a word belongs to the word, unless it is the only one.
+        if end < scalars.count, end - at > 1 { return end - 1 }
+        return max(end, at + 1)
+    }
+
+    private func contraction(_ at: Int) -> Int? {
+        guard scalars[at] == "'", at + 1 < scalars.count else { return nil }
+        func letter(_ index: Int) -> Character? {
+            guard index < scalars.count else { return nil }
+            if pattern == .gpt2 { return Character(scalars[index]) }
+            // Case folding makes an s of the long s.
+            if scalars[index].value == 0x17f { return "s" }
+            guard scalars[index].isASCII else { return nil }
+            return Character(scalars[index].properties.lowercaseMapping)
+        }
+        switch letter(at + 1) {
+        case "s", "t", "m", "d": return at + 2
+        case "r" where letter(at + 2) == "e", "v" where letter(at + 2) == "e", "l" where letter(at + 2) == "l":
+            return at + 3
+        default: return nil
+        }
+    }
+}

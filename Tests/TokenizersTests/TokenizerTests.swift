@@ -1,0 +1,147 @@
+// The sample model's tokenizer against SentencePiece, and the tokenizer files against hostile bytes.
+
+import Foundation
+import Testing
+
+import Bytes
+import JSONText
+import Tokenizers
+
+/// The folder of the sample model and of this target's golden data.
+let project = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+let sample = project.appendingPathComponent("Samples/KJV-Llama-2.8M").path
+let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
+
+@Suite struct TokenizerTests {
+    @Test func matchesSentencePieceIdForId() throws {
+        let tokenizer = try Tokenizer(path: sample)
+        let cases = try #require(try JSONText.read(golden + "/tokenizer-cases.json")["kjv"]?.array)
+        for entry in cases {
+            let text = try #require(entry["text"]?.string)
+            let ids = try #require(entry["ids"]?.array).compactMap(\.integer)
+            #expect(tokenizer.encode(text) == ids, "\(text.debugDescription)")
+            #expect(tokenizer.decode(ids) == entry["decoded"]?.string, "\(text.debugDescription)")
+        }
+    }
+
+    @Test func streamsCharactersWhoseBytesAreSpread() throws {
+        let tokenizer = try Tokenizer(path: sample)
+        let text = "🚀 naïve 日本"
+        var stream = tokenizer.stream()
+        var parts: [String] = []
+        for id in tokenizer.encode(text) { parts.append(stream.append(id)) }
+        #expect(parts.joined() + stream.finish() == text)
+        #expect(parts.contains(""), "bytes are held back until their character is whole")
+        #expect(parts.allSatisfy { !$0.contains("\u{fffd}") })
+    }
+
+    @Test func marksBytesThatNeverBecomeACharacter() throws {
+        let tokenizer = try Tokenizer(path: sample)
+        let start = try #require(tokenizer.id(of: "<0xF0>"))
+        var stream = tokenizer.stream()
+        #expect(stream.append(start) == "")
+        #expect(stream.finish() == "\u{fffd}")
+    }
+
+    @Test func findsSpecialTokensOnlyWhenAsked() throws {
+        let tokenizer = try Tokenizer(path: sample)
+        #expect(tokenizer.bosID == 1)
+        #expect(tokenizer.eosIDs == [2])
+        #expect(tokenizer.addsBos)
+        #expect(!tokenizer.encode("</s>").contains(2))
+        #expect(tokenizer.encode("And</s>", special: true).last == 2)
+        #expect(tokenizer.decode([2]) == "")
+        #expect(tokenizer.decode([2], special: true) == "</s>")
+    }
+
+    @Test func splitsWordsAsTheRegularExpressionsDo() throws {
+        let cases = try #require(try JSONText.read(golden + "/word-splitting.json").array)
+        #expect(cases.count == 150)
+        for entry in cases {
+            let text = try #require(entry["text"]?.string)
+            for pattern in WordPattern.allCases {
+                let words = entry[pattern.rawValue]?.array?.compactMap(\.string)
+                #expect(WordSplitter.split(text, pattern).map { Array($0.utf8) } == words?.map { Array($0.utf8) }, "\(pattern) \(text.debugDescription)")
+            }
+        }
+    }
+
+    @Test func mergesByteLevelPairsInTheirOrder() throws {
+        let json = """
+            {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4, "abc": 5, "Ġ": 6, "Ġab": 7},
+             "merges": ["b c", ["a", "b"], "Ġ ab", "a bc"]},
+             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+             "added_tokens": [{"id": 8, "content": "<|eot_id|>", "special": true}]}
+            """
+        let tokenizer = try Self.tokenizer(json: json)
+        #expect(tokenizer.encode("abc") == [5])
+        #expect(tokenizer.encode("ab ab") == [3, 7])
+        #expect(tokenizer.encode("ab<|eot_id|>c", special: true) == [3, 8, 2])
+        #expect(tokenizer.decode([3, 7]) == "ab ab")
+        #expect(tokenizer.eosIDs == [8])
+    }
+
+    @Test func writesTheKnownChatForms() throws {
+        let turns = [ChatMessage(.system, "Be brief."), ChatMessage(.user, "Hi ")]
+        #expect(
+            ChatTemplate.zephyr.prompt(turns)
+                == "<|system|>\nBe brief.</s>\n<|user|>\nHi </s>\n<|assistant|>\n")
+        #expect(
+            ChatTemplate.llama2.prompt(turns + [ChatMessage(.assistant, "Hello"), ChatMessage(.user, "Bye")])
+                == "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] Bye [/INST]")
+        #expect(
+            ChatTemplate.chatML.prompt(turns)
+                == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|>\n<|im_start|>assistant\n")
+        #expect(
+            ChatTemplate.llama3.prompt([turns[1]])
+                == "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
+    }
+
+    @Test func saysThatABaseModelHasNoChatTemplate() throws {
+        let tokenizer = try Tokenizer(path: sample)
+        #expect(throws: CheckpointError.self) { try ChatTemplate(of: tokenizer) }
+    }
+
+    // MARK: Hostile files
+
+    @Test func refusesEveryTruncationOfAModelFile() throws {
+        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: sample + "/tokenizer.model")))
+        let whole = try SentencePieceModel(bytes)
+        #expect(whole.pieces.count == 1024)
+        #expect(whole.algorithm == .bpe)
+        #expect(whole.byteFallback)
+        for length in stride(from: 0, to: bytes.count, by: 7) {
+            // Cut between two pieces it is a smaller model; anywhere else it is an error. Never a trap.
+            if let model = try? SentencePieceModel(Array(bytes[..<length])) { #expect(model.pieces.count <= 1024) }
+        }
+    }
+
+    @Test(arguments: [
+        [], [0x0a], [0x0a, 0xff], [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        [0x00, 0x01], [0x0b, 0x0c], [0x0a, 0x03, 0x0a, 0x01, 0xff], [0x0a, 0x02, 0x18, 0x09],
+        [0x0a, 0x05, 0x0a, 0x7f, 0x61, 0x61, 0x61], [0x12, 0x02, 0x18, 0x63],
+    ] as [[UInt8]])
+    func refusesMalformedProtocolBuffers(_ bytes: [UInt8]) {
+        #expect(throws: CheckpointError.self) { try SentencePieceModel(bytes) }
+    }
+
+    @Test(arguments: [
+        "{}", #"{"model": 3}"#, #"{"model": {"type": "Unigram", "vocab": []}}"#, #"{"model": {"type": "BPE"}}"#,
+        #"{"model": {"type": "BPE", "vocab": {"a": -1}}}"#, #"{"model": {"type": "BPE", "vocab": {"a": 99999999999}}}"#,
+        #"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["ab"]}}"#,
+        #"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a"]]}}"#,
+        #"{"model": {"type": "BPE", "vocab": {"a": 0}}, "added_tokens": [{"content": "b"}]}"#,
+    ])
+    func refusesMalformedTokenizerFiles(_ json: String) {
+        #expect(throws: CheckpointError.self) { try Self.tokenizer(json: json) }
+    }
+
+    static func tokenizer(json: String) throws -> Tokenizer {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data(json.utf8).write(to: folder.appendingPathComponent("tokenizer.json"))
+        return try Tokenizer(path: folder.path)
+    }
+}
