@@ -32,7 +32,7 @@ func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Targe
 /// The modules of the library, from the ground up: each imports only what stands above it in this list, which
 /// Tests/ArchitectureTests holds.
 let library: [Target] = [
-    module("Bytes", ["SystemPackage"]),
+    module("Bytes", ["CKernels", "SystemPackage"]),
     module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
     module("Tensors", ["Bytes", "OrderedCollections"]),
     module("Quantization", ["Bytes", "Tensors", "CKernels"]),

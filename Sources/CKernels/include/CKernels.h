@@ -3,6 +3,7 @@
 #define PANNIER_CKERNELS_H
 
 #include "pannier_cpu.h"
+#include "pannier_crc32.h"
 #include "pannier_half.h"
 #include "pannier_quantize.h"
 #include "pannier_statistics.h"
