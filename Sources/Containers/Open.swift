@@ -15,7 +15,7 @@ public enum Magic: Sendable, Hashable {
 
     /// Looks at the first bytes of a file.
     init(_ file: File) throws {
-        let head = try file.bytes(at: 0, count: Int(min(file.size, 64)))
+        let head = try file.bytes(at: 0, count: Int(min(file.size, 512)))
         func begins(_ text: String) -> Bool { head.starts(with: text.utf8) }
         let length = head.count >= 8 ? (0..<8).reduce(UInt64(0)) { $0 | UInt64(head[$1]) << (8 * UInt64($1)) } : 0
         if head.isEmpty {
@@ -35,6 +35,9 @@ public enum Magic: Sendable, Hashable {
             self = .foreign(name: "a web page", remedy: "the download link led to a page; get the file itself")
         } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
             self = .foreign(name: "an HDF5 file (Keras, TensorFlow)", remedy: "load it there and save safetensors")
+        } else if head.count > 262, head[257..<262].elementsEqual("ustar".utf8) {
+            self = .foreign(
+                name: "a tar archive; PyTorch before 0.1.10 wrote such", remedy: "load and save it with today's PyTorch")
         } else if head.starts(with: [0x1F, 0x8B]) {
             self = .foreign(name: "a gzip archive", remedy: "unpack it first")
         } else if head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
@@ -45,19 +48,6 @@ public enum Magic: Sendable, Hashable {
         } else {
             self = .unknown
         }
-    }
-}
-
-/// A global that a pickle asks for.
-public struct PickleGlobal: Sendable, Hashable {
-    /// "torch._utils._rebuild_tensor_v2"
-    public let name: String
-    /// Whether it is one of those that checkpoints are made of.
-    public let isAllowed: Bool
-
-    public init(name: String, isAllowed: Bool) {
-        self.name = name
-        self.isAllowed = isAllowed
     }
 }
 
@@ -91,14 +81,14 @@ public enum Containers {
                 throw CheckpointError.malformed("the index lists no tensors", file: path)
             }
             switch try Magic(File(index.location(of: first))) {
+            case .zip, .pickle: return try PyTorchReader(index: path, strict: !lenient)
             default: return try SafetensorsReader(index: path)
             }
         }
         switch try Magic(File(path)) {
         case .safetensors: return try SafetensorsReader(path)
         case .gguf: return try GGUFReader(path)
-        case .zip, .pickle:
-            throw CheckpointError.unsupported("PyTorch files are not read yet", file: path)
+        case .zip, .pickle: return try PyTorchReader(path, strict: !lenient)
         case .foreign(let name, let remedy):
             throw CheckpointError.unsupported("this is \(name)", file: path, remedy: remedy)
         case .unknown:

@@ -367,6 +367,12 @@ struct PickleMachine {
         guard case .tuple(let elements) = graph[operand] else {
             throw fault("a persistent id that is no tuple", expected: "('storage', type, key, location, elements)")
         }
+        // A whole module in the older stream: ('module', class, file, source text). It stands for its class.
+        let members = graph.elements(elements)
+        if members.count == 4, graph.text(members[0]) == "module", case .global = graph[members[1]] {
+            stack.append(members[1])
+            return
+        }
         graph.persistent.append((elements, at))
         try push(.persistent(Int32(graph.persistent.count - 1)))
     }

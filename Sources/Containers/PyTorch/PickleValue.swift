@@ -29,7 +29,7 @@ enum PickleValue {
 }
 
 /// Something that Python would look up by name in its modules.
-public struct PickleGlobal: Sendable, Equatable {
+public struct PickleGlobal: Sendable, Hashable {
     /// Module and name, "torch._utils._rebuild_tensor_v2"; an extension code as "copyreg extension 240".
     public let name: String
     /// Whether it is on the list of what checkpoints need.

@@ -5,7 +5,7 @@ public import OrderedCollections
 public import Tensors
 
 /// A checkpoint that torch.save wrote. Its pickle is interpreted symbolically when it is opened; nothing is ever called.
-public struct PyTorchReader: CheckpointReader {
+public struct PyTorchReader: CheckpointReader, PickleCarrying {
     public let path: String
     public let files: [File]
     public let tensors: [TensorInfo]
@@ -72,11 +72,6 @@ public struct PyTorchReader: CheckpointReader {
         self.details = details.joined(separator: " and ") + ", \(files.count) shards"
     }
 
-    /// Whether a file that begins with these bytes (264 or more, where there are so many) can be a PyTorch checkpoint.
-    public static func begins(with head: [UInt8]) -> Bool {
-        ZipArchive.begins(with: head) || TorchStream.begins(with: head) || TorchStream.isTar(head)
-    }
-
     public func read(
         _ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
     ) throws {
@@ -124,16 +119,14 @@ struct PyTorchPart {
         } else if TorchStream.begins(with: head) {
             details = "PyTorch stream (before 1.6)"
             try openStream(strict: strict)
-        } else if TorchStream.isTar(head) {
+        } else if head.first == PickleOpcode.proto.rawValue {
             throw CheckpointError.unsupported(
-                "the tar form of PyTorch before 0.1.10", file: path,
-                remedy: "load it with torch.load and save it again with torch.save")
+                "a plain Python pickle, or no PyTorch checkpoint", file: path, offset: 0,
+                expected: "what torch.save writes: a zip archive, or before 1.6 a stream with its magic number",
+                remedy: "if you trust it, load it in Python and save its tensors with torch.save")
         } else {
             throw CheckpointError.malformed(
-                "this is no PyTorch checkpoint", file: path, offset: 0,
-                expected: "a zip archive or a pickle stream",
-                remedy: head.starts(with: Array("version https://git-lfs".utf8))
-                    ? "it is a pointer of Git LFS: fetch the file itself with 'git lfs pull'" : nil)
+                "this is no PyTorch checkpoint", file: path, offset: 0, expected: "a zip archive or a pickle stream")
         }
     }
 
@@ -194,10 +187,6 @@ struct PyTorchPart {
         let contents = try TorchWalker.walk(rebuilder)
         metadata = contents.metadata
         remarks += contents.remarks
-        let outside = graph.globals.filter { !$0.isAllowed }
-        if !outside.isEmpty {
-            remarks.append("asks for globals outside the list: " + outside.map(\.name).joined(separator: ", "))
-        }
         tensors = try contents.tensors.map { name, tensor in
             let storage = extents[tensor.storage]
             let size = tensor.dtype.blockBytes

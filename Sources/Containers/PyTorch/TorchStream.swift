@@ -26,10 +26,6 @@ struct TorchStream {
             && Array(head[at + 2..<at + 12]) == magic
     }
 
-    static func isTar(_ head: [UInt8]) -> Bool {
-        head.count >= 262 && Array(head[257..<262]) == Array("ustar".utf8)
-    }
-
     init(_ file: File, strict: Bool) throws {
         var offset: UInt64 = 0
         func next(strict: Bool, limit: UInt64 = 1 << 16) throws -> PickleGraph {
