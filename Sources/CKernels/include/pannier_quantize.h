@@ -11,7 +11,7 @@ extern "C" {
 
 /// Quantizes `rows` rows of `columns` floats, one after the other at `src`, into their blocks, one after the other
 /// at `dst`. `columns` is a multiple of the format's block. `importance` is NULL or one weight a column, the same for
-/// every row. Neither pointer needs an alignment. The values are finite: what becomes of others is bounded but
+/// every row. Blocks need no alignment, floats their own. The values are finite: what becomes of others is bounded but
 /// means nothing.
 typedef void (*pannier_quantize_fn)(const float *src, void *dst, int64_t rows, int64_t columns,
                                     const float *importance);
