@@ -2,8 +2,8 @@
 //
 // Rounding is to nearest, ties to even. A NaN stays a NaN: it keeps its sign and the upper bits of its payload and
 // becomes quiet, as the hardware's conversions do (and ggml's of bf16). The bits are the same at every CPU level.
-// Pointers to floats are aligned as floats, others need not be; `count` is in elements. Source and destination do not overlap, except that the byte
-// swaps may work in place.
+// Pointers to floats are aligned as floats, others need not be; `count` is in elements. Source and destination do not
+// overlap, except that the byte swaps may work in place.
 #ifndef PANNIER_HALF_H
 #define PANNIER_HALF_H
 
