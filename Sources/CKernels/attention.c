@@ -21,6 +21,8 @@ DISPATCH(void, add, (float *x, const float *y, int64_t count), (x, y, count))
 DISPATCH(void, rope, (float *head, const float *cosine, const float *sine, int64_t half, int adjacent),
          (head, cosine, sine, half, adjacent))
 DISPATCH(double, log_sum_exp, (const float *x, int64_t count), (x, count))
+DISPATCH(pannier_logits_difference, compare_logits, (const float *reference, const float *candidate, int64_t count),
+         (reference, candidate, count))
 DISPATCH(int64_t, attention_tokens, (void), ())
 DISPATCH(void, attend, (const pannier_attention *attention, float *scratch), (attention, scratch))
 

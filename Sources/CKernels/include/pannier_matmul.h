@@ -90,6 +90,18 @@ void pannier_rope(float *head, const float *cosine, const float *sine, int64_t h
 /// log(sum(exp(x)))
 double pannier_log_sum_exp(const float *x, int64_t count);
 
+/// How far one row of logits is from another.
+typedef struct pannier_logits_difference {
+    double divergence;        ///< KL divergence of softmax(candidate) from softmax(reference), in nats; never below 0
+    double squared_error;     ///< sum of (reference - candidate)^2
+    double squared_reference; ///< sum of reference^2
+    double largest;           ///< largest |reference - candidate|
+    int64_t top_reference;    ///< index of the largest logit; the first of equal ones
+    int64_t top_candidate;
+} pannier_logits_difference;
+
+pannier_logits_difference pannier_compare_logits(const float *reference, const float *candidate, int64_t count);
+
 /// Causal attention of one query head for a run of tokens at positions [position, position + tokens).
 typedef struct pannier_attention {
     const float *query;    ///< token t's head at query + t * query_stride

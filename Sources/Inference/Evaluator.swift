@@ -1,0 +1,130 @@
+// Perplexity by the protocol of llama-perplexity, so that figures compare (llama.cpp, tools/perplexity): the text is one
+// stream of tokens, cut into chunks; bos stands in place of each chunk's first token; only predictions from the middle
+// of a chunk on are scored.
+
+public import Bytes
+internal import CKernels
+public import Tokenizers
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
+/// A text cut for evaluation.
+public struct TextChunks: Sendable {
+    public let context: Int
+    public let count: Int
+    private let tokens: [Int]
+    private let bos: Int?
+
+    /// - Parameters:
+    ///   - context: tokens in a chunk. A text shorter than that is one chunk.
+    ///   - limit: chunks at most; nil for all. What does not fill a chunk is left out.
+    /// - Throws: `usage` where there is nothing to score.
+    public init(_ text: String, tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws {
+        var tokens = tokenizer.encode(text)
+        let bos = tokenizer.addsBos ? tokenizer.bosID : nil
+        if let bos { tokens.insert(bos, at: 0) }
+        try self.init(tokens: tokens, bos: bos, context: context, limit: limit)
+    }
+
+    /// - Parameter bos: put in place of each chunk's first token; nil leaves it.
+    public init(tokens: [Int], bos: Int?, context: Int, limit: Int? = nil) throws {
+        let context = min(max(0, context), tokens.count)
+        guard context >= 4 else {
+            throw CheckpointError(
+                .usage, "the text is too short to evaluate", expected: "at least 4 tokens", found: "\(context)",
+                remedy: "give a longer text, or a longer --context")
+        }
+        self.context = context
+        self.tokens = tokens
+        self.bos = bos
+        count = min(tokens.count / context, max(1, limit ?? .max))
+    }
+
+    public subscript(chunk: Int) -> [Int] {
+        var part = Array(tokens[chunk * context..<(chunk + 1) * context])
+        if let bos { part[0] = bos }
+        return part
+    }
+
+    /// Positions whose prediction of the next token is scored.
+    public var scored: Range<Int> { context / 2..<context - 1 }
+    /// Predictions scored in all chunks.
+    public var predictions: Int { scored.count * count }
+}
+
+/// What `eval` found.
+public struct Evaluation: Sendable, Equatable {
+    /// Predictions scored.
+    public var tokens = 0
+    /// Mean negative log-likelihood, in nats.
+    public var nll = 0.0
+    /// Standard error of the mean.
+    public var nllError = 0.0
+    public var perplexity: Double { exp(nll) }
+    /// Tokens computed in a second.
+    public var tokensPerSecond = 0.0
+}
+
+/// A running mean with its error.
+struct RunningMean {
+    private(set) var count = 0
+    private var sum = 0.0, squares = 0.0
+
+    mutating func add(_ value: Double) {
+        count += 1
+        sum += value
+        squares += value * value
+    }
+
+    var mean: Double { count > 0 ? sum / Double(count) : 0 }
+    var error: Double {
+        guard count > 1 else { return 0 }
+        return max(0, (squares / Double(count) - mean * mean) / Double(count - 1)).squareRoot()
+    }
+}
+
+/// Evaluates a model on a text.
+public struct Evaluator {
+    let transformer: Transformer
+
+    public init(_ transformer: Transformer) { self.transformer = transformer }
+
+    /// Negative log-likelihood of a token.
+    static func nll(of token: Int, in logits: UnsafeBufferPointer<Float>) -> Double {
+        pannier_log_sum_exp(logits.baseAddress, Int64(logits.count)) - Double(logits[token])
+    }
+
+    /// - Parameters:
+    ///   - logits: where the logits of every token are written as a .npy array, beside scoring.
+    ///   - progress: is told of each chunk that is done, with the perplexity so far.
+    public func perplexity(
+        _ chunks: TextChunks, logits: NPYWriter? = nil, progress: (_ done: Int, _ perplexity: Double) -> Void = { _, _ in }
+    ) throws -> Evaluation {
+        var mean = RunningMean(), computed = 0
+        var clock = Stopwatch()
+        for chunk in 0..<chunks.count {
+            let tokens = chunks[chunk]
+            let cache = KVCache(transformer.config)
+            let wanted = logits == nil ? chunks.scored : 0..<tokens.count
+            try transformer.forward(tokens, cache: cache, wanted: wanted) { block in
+                for token in 0..<block.tokens {
+                    let position = block.first + token
+                    if chunks.scored.contains(position) {
+                        mean.add(Self.nll(of: tokens[position + 1], in: block[token]))
+                    }
+                }
+                try logits?.append(UnsafeBufferPointer(start: block.values, count: block.tokens * block.vocab))
+            }
+            computed += tokens.count
+            progress(chunk + 1, exp(mean.mean))
+        }
+        let seconds = clock.lap()
+        return Evaluation(
+            tokens: mean.count, nll: mean.mean, nllError: mean.error,
+            tokensPerSecond: seconds > 0 ? Double(computed) / seconds : 0)
+    }
+}

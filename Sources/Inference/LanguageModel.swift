@@ -1,0 +1,78 @@
+// A checkpoint opened for inference: its weights, and its tokenizer wherever that lies.
+
+public import Bytes
+public import Conversion
+internal import Containers
+internal import Layouts
+internal import OrderedCollections
+public import Tensors
+public import Tokenizers
+
+/// A model and what is needed to feed it.
+public struct LanguageModel: Sendable {
+    public let path: String
+    public let source: ModelSource
+    public var weights: ModelWeights
+    private let tokenizerResult: Result<Tokenizer, CheckpointError>
+
+    public var config: ModelConfig { weights.config }
+
+    /// - Throws: what opening and recognising throws, and what is wrong with the weights. A missing tokenizer is not an
+    ///   error yet.
+    public init(_ path: String, options: SourceOptions = SourceOptions()) throws {
+        self.path = path
+        source = try ModelSource(path, options: options)
+        weights = try ModelWeights(source.reader, source.match)
+        tokenizerResult = Self.findTokenizer(source)
+    }
+
+    /// The model's tokenizer.
+    /// - Throws: what is wrong with it, or that there is none.
+    public func tokenizer() throws -> Tokenizer { try tokenizerResult.get() }
+
+    private static func findTokenizer(_ source: ModelSource) -> Result<Tokenizer, CheckpointError> {
+        do {
+            if source.reader.kind == .gguf, source.reader.metadata["tokenizer.ggml.model"] != nil {
+                return .success(try Tokenizer(metadata: source.reader.metadata, file: source.reader.path))
+            }
+            return .success(try Tokenizer(path: source.folder.isEmpty ? "." : source.folder))
+        } catch let error as CheckpointError {
+            return .failure(error)
+        } catch {
+            return .failure(CheckpointError(.inputOutput, "\(error)", file: source.path))
+        }
+    }
+
+    /// The ids of a text as the model is to see them: bos in front where it belongs there.
+    /// - Parameter special: find control tokens in the text.
+    public func prompt(_ text: String, special: Bool = false) throws -> [Int] {
+        let tokenizer = try tokenizer()
+        let ids = tokenizer.encode(text, special: special)
+        guard tokenizer.addsBos, let bos = tokenizer.bosID, ids.first != bos || !special else { return ids }
+        return [bos] + ids
+    }
+
+    /// Tokens that end a text: the tokenizer's and the config's.
+    public var endTokens: Set<Int> {
+        let named = (try? tokenizerResult.get())?.eosIDs ?? []
+        return Set(named + config.eosTokens)
+    }
+
+    /// The tokenizer inside or beside a path: a model, a folder, a bare tokenizer.model or tokenizer.json.
+    public static func tokenizer(at path: String) throws -> Tokenizer {
+        if Paths.kind(path) == .file {
+            let name = Paths.name(path)
+            if name == "tokenizer.model" || name == "tokenizer.json" { return try Tokenizer(path: path) }
+            if let reader = try? Containers.open(path) {
+                return try tokenizer(of: reader)
+            }
+        }
+        return try Tokenizer(path: path)
+    }
+
+    private static func tokenizer(of reader: any CheckpointReader) throws -> Tokenizer {
+        if reader.kind == .gguf { return try Tokenizer(metadata: reader.metadata, file: reader.path) }
+        let folder = Paths.parent(reader.path)
+        return try Tokenizer(path: folder.isEmpty ? "." : folder)
+    }
+}

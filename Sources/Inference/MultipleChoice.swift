@@ -1,0 +1,122 @@
+// Multiple-choice tasks, scored as EleutherAI's lm-evaluation-harness scores them: the choice whose text is likeliest
+// after the context (acc), and the one likeliest per character (acc_norm).
+
+public import Bytes
+internal import JSONText
+public import Tokenizers
+
+/// One question.
+public struct ChoiceQuestion: Sendable, Equatable {
+    public var task: String
+    public var context: String
+    public var choices: [String]
+    /// Index of the right choice.
+    public var answer: Int
+}
+
+public struct TaskScore: Sendable, Equatable {
+    public var accuracy = 0.0
+    public var normalizedAccuracy = 0.0
+    public var count = 0
+}
+
+extension ChoiceQuestion {
+    /// Reads a JSONL file: one object a line with `context`, `choices` and `answer` (an index, or the choice's text);
+    /// `task` names its task, else the file's name does.
+    /// - Throws: `malformed`, naming the line.
+    public static func read(_ path: String) throws -> [ChoiceQuestion] {
+        let bytes = try File(path).contents(limit: 1 << 30)
+        let name = Paths.name(path)
+        let task = name.hasSuffix(".jsonl") ? String(name.dropLast(6)) : name
+        var questions: [ChoiceQuestion] = [], offset = 0
+        for (index, line) in bytes.split(separator: 0x0a, omittingEmptySubsequences: false).enumerated() {
+            defer { offset += line.count + 1 }
+            if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
+            let json = try JSONText.parse(Array(line), file: path, base: UInt64(offset))
+            guard let context = json["context"]?.string,
+                let choices = json["choices"]?.array?.map(\.string), choices.count >= 2, !choices.contains(nil)
+            else {
+                throw CheckpointError.malformed(
+                    "a question without context or choices", file: path, place: "line \(index + 1)",
+                    expected: #"{"context": "...", "choices": ["...", "..."], "answer": 0}"#)
+            }
+            let texts = choices.compactMap { $0 }
+            let answer = json["answer"]?.integer ?? json["answer"]?.string.flatMap { texts.firstIndex(of: $0) }
+            guard let answer, texts.indices.contains(answer) else {
+                throw CheckpointError.malformed(
+                    "the answer is none of the choices", file: path, place: "line \(index + 1)",
+                    expected: "0 ..< \(texts.count) or one of their texts")
+            }
+            questions.append(
+                ChoiceQuestion(task: json["task"]?.string ?? task, context: context, choices: texts, answer: answer))
+        }
+        guard !questions.isEmpty else {
+            throw CheckpointError.malformed("no questions", file: path, expected: "one JSON object a line")
+        }
+        return questions
+    }
+
+    /// The text that follows the context: a space divides them unless one has it.
+    func continuation(_ choice: Int) -> String {
+        let text = choices[choice]
+        let divided = context.isEmpty || context.last?.isWhitespace == true || text.first?.isWhitespace == true
+        return divided ? text : " " + text
+    }
+}
+
+extension Evaluator {
+    /// Scores questions, by task in the order in which they first appear.
+    public func answer(
+        _ questions: [ChoiceQuestion], tokenizer: Tokenizer, progress: (_ done: Int) -> Void = { _ in }
+    ) throws -> [(task: String, score: TaskScore)] {
+        var order: [String] = []
+        var sums: [String: (right: Int, normalized: Int, count: Int)] = [:]
+        for (index, question) in questions.enumerated() {
+            let scores = try question.choices.indices.map { try logLikelihood(question, choice: $0, tokenizer) }
+            let normalized = zip(scores, question.choices).map { $0 / Double(max(1, $1.unicodeScalars.count)) }
+            if sums[question.task] == nil { order.append(question.task) }
+            var sum = sums[question.task] ?? (0, 0, 0)
+            sum.right += Self.best(scores) == question.answer ? 1 : 0
+            sum.normalized += Self.best(normalized) == question.answer ? 1 : 0
+            sum.count += 1
+            sums[question.task] = sum
+            progress(index + 1)
+        }
+        return order.map { task in
+            let sum = sums[task] ?? (0, 0, 1)
+            return (
+                task,
+                TaskScore(
+                    accuracy: Double(sum.right) / Double(sum.count),
+                    normalizedAccuracy: Double(sum.normalized) / Double(sum.count), count: sum.count)
+            )
+        }
+    }
+
+    private static func best(_ scores: [Double]) -> Int {
+        scores.indices.max { scores[$0] < scores[$1] } ?? 0
+    }
+
+    /// Log-likelihood of a choice after its context. The two are encoded together, and the context alone tells where
+    /// the choice begins; blanks at the context's end count to the choice.
+    private func logLikelihood(_ question: ChoiceQuestion, choice: Int, _ tokenizer: Tokenizer) throws -> Double {
+        var context = question.context, continuation = question.continuation(choice)
+        while let last = context.last, last.isWhitespace {
+            continuation.insert(last, at: continuation.startIndex)
+            context.removeLast()
+        }
+        let bos = tokenizer.addsBos ? [tokenizer.bosID].compactMap { $0 } : []
+        let whole = bos + tokenizer.encode(context + continuation)
+        var start = bos.count + tokenizer.encode(context).count
+        // Without a context there is bos, or else the first token goes unscored.
+        start = max(1, min(start, whole.count - 1))
+        guard whole.count > start else { return -.infinity }
+        var likelihood = 0.0
+        try transformer.forward(whole, cache: KVCache(transformer.config), wanted: start - 1..<whole.count - 1) { block in
+            for token in 0..<block.tokens {
+                likelihood -= Self.nll(of: whole[block.first + token + 1], in: block[token])
+            }
+        }
+        return likelihood
+    }
+}
