@@ -62,6 +62,12 @@ public final class GGUFWriter: CheckpointWriter {
         return UInt64(alignment)
     }
 
+    /// Bytes of the file that would be written.
+    public static func size(of tensors: [TensorPlan], metadata: Metadata) throws -> UInt64 {
+        let part = GGUFPart(name: "", tensors: Array(tensors.indices), metadata: metadata)
+        return try header(part, tensors, alignment: alignment(metadata)).size
+    }
+
     /// The header of a part with its padding, where its tensors lie, and the size of the file.
     static func header(
         _ part: GGUFPart, _ tensors: [TensorPlan], alignment: UInt64

@@ -45,11 +45,7 @@ public final class SafetensorsWriter: CheckpointWriter {
         var total: UInt64 = 0
         let names = Shards.names(name, count: shards.count)
         for (number, shard) in shards.enumerated() {
-            let ordered = shard.sorted {
-                let (a, b) = (tensors[$0], tensors[$1])
-                if a.dtype.blockBytes != b.dtype.blockBytes { return a.dtype.blockBytes > b.dtype.blockBytes }
-                return Array(a.name.utf8).lexicographicallyPrecedes(Array(b.name.utf8))
-            }
+            let ordered = Self.order(shard, tensors)
             let (header, size) = try Self.header(ordered.map { tensors[$0] }, metadata: metadata)
             let start = UInt64(8 + header.count)
             let file = try OutputFile(creating: Paths.join(folder, names[number]), size: start + size)
@@ -75,6 +71,26 @@ public final class SafetensorsWriter: CheckpointWriter {
         self.places = places.compactMap { $0 }
         self.fileNames = fileNames
         totalBytes = total
+    }
+
+    /// Bytes of the files that would be written, the index left out.
+    public static func size(
+        of tensors: [TensorPlan], metadata: OrderedDictionary<String, String> = ["format": "pt"],
+        shardSize: UInt64? = nil
+    ) throws -> UInt64 {
+        try Shards.fill(tensors, limit: shardSize).reduce(0) { total, shard in
+            let (header, data) = try header(order(shard, tensors).map { tensors[$0] }, metadata: metadata)
+            return total + 8 + UInt64(header.count) + data
+        }
+    }
+
+    /// By falling alignment, then by name.
+    private static func order(_ shard: [Int], _ tensors: [TensorPlan]) -> [Int] {
+        shard.sorted {
+            let (a, b) = (tensors[$0], tensors[$1])
+            if a.dtype.blockBytes != b.dtype.blockBytes { return a.dtype.blockBytes > b.dtype.blockBytes }
+            return Array(a.name.utf8).lexicographicallyPrecedes(Array(b.name.utf8))
+        }
     }
 
     /// The header of one file and the bytes of its tensors.

@@ -1,0 +1,57 @@
+// The files that make a folder of weights a model: config in its ecosystem's form, tokenizer, generation config.
+
+internal import Bytes
+internal import Layouts
+internal import ModelFiles
+internal import Tensors
+
+/// Writes what lies beside the weights in a folder of Hugging Face's, Lit-GPT's or Meta's form.
+struct CompanionFiles {
+    private let source: ModelSource
+    private let request: ConversionRequest
+    private let plan: ConversionPlan
+
+    init(_ source: ModelSource, _ request: ConversionRequest, _ plan: ConversionPlan) {
+        self.source = source
+        self.request = request
+        self.plan = plan
+    }
+
+    /// Companions beyond this size are no tokenizers.
+    private static let largestFile: UInt64 = 256 << 20
+
+    /// Writes all files; those of the source's folder are carried along as they are.
+    func write(into staged: StagedOutput) throws {
+        var written: Set<String> = []
+        func put(_ name: String, _ bytes: [UInt8]) throws {
+            guard !name.contains("/"), written.insert(name).inserted else { return }
+            try OutputFile(creating: staged.path(of: name)).write(bytes, at: 0)
+        }
+        for file in try configs() { try put(file.name, file.bytes) }
+        if source.reader.kind == .gguf {
+            for file in try HuggingFaceFiles.files(from: source.reader.metadata).files {
+                try put(file.name, file.bytes)
+            }
+        } else {
+            for name in Companions.present(in: source.folder) {
+                try put(name, File(Paths.join(source.folder, name)).contents(limit: Self.largestFile))
+            }
+            let folder = try ModelFolder(beside: source.path)
+            for file in HuggingFaceFiles.missing(from: folder, config: source.config) { try put(file.name, file.bytes) }
+        }
+    }
+
+    private func configs() throws -> [ModelFile] {
+        try ConfigFile.files(
+            for: request.layout, config: source.config, name: ModelFolder.displayName(of: source.path),
+            dtype: plan.steps.first { $0.target.shape.rank > 1 }?.target.dtype, source: source.configFile
+        ).map { ModelFile(name: $0.name, bytes: Array($0.text.utf8)) }
+    }
+
+    /// Whether a name is one that weights have: left in a folder from before, it would be taken for part of the model.
+    static func isWeightFile(_ name: String) -> Bool {
+        let families = ["model", "pytorch_model", "lit_model", "consolidated"]
+        let endings = [".safetensors", ".bin", ".pth", ".index.json"]
+        return families.contains { name.hasPrefix($0) } && endings.contains { name.hasSuffix($0) }
+    }
+}

@@ -1,0 +1,157 @@
+// The whole road of a conversion: plan, execute, verify, publish.
+
+internal import Bytes
+internal import Containers
+internal import Layouts
+internal import ModelFiles
+internal import OrderedCollections
+internal import Quantization
+internal import Tensors
+
+/// Converts an open, recognised checkpoint.
+public struct Converter: Sendable {
+    private let source: ModelSource
+    private let request: ConversionRequest
+    public let plan: ConversionPlan
+    /// The steps of each part of a GGUF that is written in parts.
+    private let split: [[Int]]?
+
+    /// Plans the conversion; nothing is written.
+    /// - Throws: what keeps it from being done: missing tensors, dtypes that cannot be had, damaged tokenizer files.
+    public init(_ source: ModelSource, _ request: ConversionRequest) throws {
+        self.source = source
+        self.request = request
+        split = nil
+        if request.container == .gguf {
+            plan = try GGUFPlanner(source, request).plan()
+        } else {
+            let planner = TensorPlanner(
+                source: source, layout: request.layout, container: request.container, precision: request.precision)
+            plan = ConversionPlan(steps: try planner.steps(), warnings: source.leftBehind)
+        }
+    }
+
+    /// A conversion whose plan was made elsewhere (quantizing).
+    init(_ source: ModelSource, _ request: ConversionRequest, plan: ConversionPlan, split: [[Int]]? = nil) {
+        self.source = source
+        self.request = request
+        self.plan = plan
+        self.split = split
+    }
+
+    /// Bytes of the files with tensors that `run` would write.
+    public func outputBytes() throws -> UInt64 {
+        let tensors = plan.steps.map(\.target)
+        return switch request.container {
+        case .safetensors: try SafetensorsWriter.size(of: tensors, shardSize: request.shardSize)
+        case .pytorch: plan.tensorBytes
+        case .gguf: try GGUFWriter.size(of: tensors, metadata: plan.metadata)
+        }
+    }
+
+    /// What was written.
+    public struct Outcome: Sendable {
+        /// Where the output is.
+        public let destination: String
+        public let files: [String]
+        /// Bytes of all files with tensors.
+        public let bytes: UInt64
+        /// Errors of quantized tensors, as far as they were compared.
+        public let errors: [TensorError]
+    }
+
+    /// Carries out the plan.
+    /// - Parameters:
+    ///   - compareEvery: one piece in so many of a quantized tensor is decoded and compared; 0 for none.
+    ///   - progress: told the bytes that were written since it was last told, from any thread.
+    /// - Throws: the first failure; then nothing at the destination has changed.
+    @discardableResult
+    public func run(
+        compareEvery: Int = 0, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
+    ) throws -> Outcome {
+        var options = request.output
+        options.inputs += source.reader.files.map(\.identity)
+        let makesFolder = request.makesFolder
+        let staged =
+            makesFolder
+            ? try StagedOutput(folder: request.destination, options: options)
+            : try stagedFiles(options)
+        let writer = try makeWriter(in: staged.folder)
+        let errors = try PlanExecutor(
+            plan, from: source.reader, to: writer, threads: request.threads, compareEvery: compareEvery
+        ).run(progress: progress)
+        try writer.finish()
+        if makesFolder { try CompanionFiles(source, request, plan).write(into: staged) }
+        try check(staged, writer)
+        try staged.publish(replacing: CompanionFiles.isWeightFile)
+        return Outcome(
+            destination: request.destination, files: writer.fileNames, bytes: writer.totalBytes, errors: errors)
+    }
+
+    /// One file under its own name, or with a shard size a folder's worth of files beside each other.
+    private func stagedFiles(_ options: OutputOptions) throws -> StagedOutput {
+        guard request.shardSize == nil || request.container == .gguf else {
+            throw CheckpointError(
+                .usage, "--shard-size makes several files, and the destination names one", found: request.destination,
+                remedy: "name a folder")
+        }
+        if let parts = try parts() {
+            return try StagedOutput(
+                files: parts.map(\.name), in: Paths.parent(request.destination), options: options)
+        }
+        return try StagedOutput(file: request.destination, options: options)
+    }
+
+    /// The parts of a GGUF that is written in parts, named after the destination.
+    private func parts() throws -> [GGUFPart]? {
+        guard let split else { return nil }
+        let name = Paths.name(request.destination)
+        let prefix = name.hasSuffix(".gguf") ? String(name.dropLast(5)) : name
+        return GGUFSplit.parts(
+            split, prefix: prefix, metadata: plan.metadata, tensorCount: plan.steps.count, countComesLast: false)
+    }
+
+    private func makeWriter(in folder: String) throws -> any CheckpointWriter {
+        let tensors = plan.steps.map(\.target)
+        switch request.container {
+        case .safetensors:
+            return try SafetensorsWriter(
+                in: folder, name: request.weightsName, tensors: tensors, shardSize: request.shardSize)
+        case .pytorch:
+            throw CheckpointError.unsupported("PyTorch files are not written yet")
+        case .gguf:
+            guard let parts = try parts() else {
+                return try GGUFWriter(in: folder, name: request.weightsName, tensors: tensors, metadata: plan.metadata)
+            }
+            return try GGUFWriter(in: folder, parts: parts, tensors: tensors)
+        }
+    }
+
+    /// Reads the headers back with the container's own reader and compares them with the plan.
+    private func check(_ staged: StagedOutput, _ writer: any CheckpointWriter) throws {
+        let entry = writer.fileNames.first { $0.hasSuffix(".index.json") } ?? writer.fileNames.first ?? ""
+        let back = try Containers.open(staged.path(of: entry))
+        let found = Dictionary(back.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        for step in plan.steps {
+            guard let tensor = found[step.target.name], tensor.dtype == step.target.dtype,
+                tensor.shape == step.target.shape
+            else {
+                throw CheckpointError(
+                    .inputOutput, "the output does not read back as it was written", file: request.destination,
+                    place: step.target.name, expected: "\(step.target.dtype) \(step.target.shape)",
+                    found: found[step.target.name].map { "\($0.dtype) \($0.shape)" } ?? "no such tensor",
+                    remedy: "this is a defect of Pannier or of the disk; the output was not kept")
+            }
+        }
+    }
+}
+
+extension ModelSource {
+    /// What conversion leaves behind, in words.
+    var leftBehind: [String] {
+        guard !match.unexpected.isEmpty else { return [] }
+        let names = match.unexpected.prefix(3).map { reader.tensors[$0].name }.joined(separator: ", ")
+        let more = match.unexpected.count > 3 ? " and \(match.unexpected.count - 3) more" : ""
+        return ["left behind, since the layout \(match.layout.name) does not know them: \(names)\(more)"]
+    }
+}
