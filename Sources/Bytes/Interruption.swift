@@ -20,11 +20,7 @@ public enum Interruption {
     /// Blocks the signals in this thread and all that it will start, and waits for them in another. To be called first
     /// of all, before any other thread exists.
     public static func handle() {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, SIGINT)
-        sigaddset(&signals, SIGTERM)
-        sigaddset(&signals, SIGHUP)
+        var signals = handled()
         pthread_sigmask(SIG_BLOCK, &signals, nil)
         #if canImport(Darwin)
             var thread: pthread_t?
@@ -34,16 +30,36 @@ public enum Interruption {
         pthread_create(
             &thread, nil,
             { _ in
-                var signals = sigset_t()
-                sigemptyset(&signals)
-                sigaddset(&signals, SIGINT)
-                sigaddset(&signals, SIGTERM)
-                sigaddset(&signals, SIGHUP)
+                var signals = Interruption.handled()
                 var number: Int32 = 0
                 while sigwait(&signals, &number) != 0 {}
                 Interruption.removeEverything()
                 _exit(130)
             }, nil)
+    }
+
+    /// The signals that end the program, without those that it was started to ignore (`nohup`, jobs in the background):
+    /// waiting for a signal takes it even where it is ignored.
+    private static func handled() -> sigset_t {
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            var action = sigaction()
+            sigaction(number, nil, &action)
+            #if canImport(Darwin)
+                let handler = action.__sigaction_u.__sa_handler
+            #else
+                let handler = action.__sigaction_handler.sa_handler
+            #endif
+            // SIG_IGN is the number 1 in the place of a function's address, which Swift cannot compare otherwise.
+            if unsafeBitCast(handler, to: Int.self) != 1 { sigaddset(&signals, number) }
+        }
+        return signals
+    }
+
+    /// Runs what must not be cut in two: an interruption waits until it is done.
+    static func postponed<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try temporary.withValue { _ in try body() }
     }
 
     /// A folder to remove when the program is interrupted.
@@ -58,9 +74,11 @@ public enum Interruption {
         }
     }
 
-    /// Removes a folder of plain files.
+    /// Removes a folder of plain files. A thread that still works may add one meanwhile, so it is tried again.
     static func removeTree(_ folder: String) {
-        for name in (try? Paths.list(folder)) ?? [] { unlink(Paths.join(folder, name)) }
-        rmdir(folder)
+        for _ in 0..<3 {
+            for name in (try? Paths.list(folder)) ?? [] { unlink(Paths.join(folder, name)) }
+            if rmdir(folder) == 0 || errno == ENOENT { return }
+        }
     }
 }

@@ -109,27 +109,54 @@ public final class StagedOutput: Sendable {
         if options.sync {
             for name in names { try Self.flush(path(of: name)) }
         }
-        if isFolder {
-            if Paths.kind(destination) == .missing, mkdir(destination, 0o755) != 0, errno != EEXIST {
-                throw CheckpointError.system(Errno(rawValue: errno), "cannot be created", file: destination)
+        try check(names)
+        try Interruption.postponed {
+            if isFolder, Paths.kind(destination) == .missing {
+                try publishWhole()
+            } else {
+                try publishEach(names, stale: stale)
             }
-            for name in names { try Self.check(Paths.join(destination, name), options) }
-        } else {
-            try Self.check(destination, options)
         }
+        if options.sync {
+            if isFolder { try Self.flush(destination) }
+            try Self.flush(Paths.parent(destination))
+        }
+        discard()
+    }
+
+    /// Refuses what may not be replaced, by the names of the files that will be published. A writer knows them before
+    /// the work begins, so a person need not wait for the end to hear it.
+    public func check(_ names: [String]) throws {
+        guard isFolder else { return try Self.check(destination, options) }
+        for name in names { try Self.check(Paths.join(destination, name), options) }
+    }
+
+    /// A folder that is not there yet appears with everything in it.
+    private func publishWhole() throws {
+        // mkdtemp made it for this user alone; a folder has the rights that mkdir would give it.
+        let mask = umask(0)
+        umask(mask)
+        chmod(folder, 0o777 & ~mask)
+        guard rename(folder, destination) == 0 else {
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be put in its place", file: destination)
+        }
+    }
+
+    /// Files one after another, each of which is the old one or the new one at any moment.
+    private func publishEach(_ names: [String], stale: (String) -> Bool) throws {
         for name in names {
             let target = isFolder ? Paths.join(destination, name) : destination
             guard rename(path(of: name), target) == 0 else {
                 throw CheckpointError.system(Errno(rawValue: errno), "cannot be put in its place", file: target)
             }
         }
-        if isFolder, options.force {
-            for name in try Paths.list(destination) where !names.contains(name) && stale(name) {
-                unlink(Paths.join(destination, name))
-            }
+        guard isFolder, options.force else { return }
+        for name in try Paths.list(destination) where !names.contains(name) && stale(name) {
+            let path = Paths.join(destination, name)
+            // What is being read stays, whatever its name.
+            if let identity = Paths.identity(path), options.inputs.contains(identity) { continue }
+            unlink(path)
         }
-        if options.sync { try Self.flush(isFolder ? destination : Paths.parent(destination)) }
-        discard()
     }
 
     /// Removes what was not published.
@@ -140,7 +167,8 @@ public final class StagedOutput: Sendable {
 
     // MARK: Parts
 
-    /// The file behind a symbolic link: the link stays, its target is replaced.
+    /// The file behind a symbolic link: the link stays, its target is replaced. A link that leads nowhere is itself
+    /// replaced.
     private static func resolve(_ path: String) -> String {
         guard let resolved = realpath(path, nil) else { return path }
         defer { free(resolved) }

@@ -20,7 +20,7 @@ public enum Magic: Sendable, Hashable {
         let length = head.count >= 8 ? (0..<8).reduce(UInt64(0)) { $0 | UInt64(head[$1]) << (8 * UInt64($1)) } : 0
         if head.isEmpty {
             self = .foreign(name: "an empty file", remedy: "the download or copy did not happen; get it again")
-        } else if begins("GGUF") || begins("FUGG") {
+        } else if begins("GGUF") {
             self = .gguf
         } else if begins("PK\u{3}\u{4}") || begins("PK\u{5}\u{6}") {
             self = .zip
@@ -31,13 +31,20 @@ public enum Magic: Sendable, Hashable {
         } else if begins("version https://git-lfs") {
             self = .foreign(
                 name: "a git-lfs pointer, not the file itself", remedy: "run `git lfs pull`, or download the file")
-        } else if begins("<!DOCTYPE") || begins("<!doctype") || begins("<html") {
+        } else if begins("<!DOCTYPE") || begins("<!doctype") || begins("<html") || begins("<HTML") || begins("<?xml") {
             self = .foreign(name: "a web page", remedy: "the download link led to a page; get the file itself")
         } else if head.starts(with: [0x89, 0x48, 0x44, 0x46]) {
             self = .foreign(name: "an HDF5 file (Keras, TensorFlow)", remedy: "load it there and save safetensors")
         } else if head.count > 262, head[257..<262].elementsEqual("ustar".utf8) {
             self = .foreign(
                 name: "a tar archive; PyTorch before 0.1.10 wrote such", remedy: "load and save it with today's PyTorch")
+        } else if head.starts(with: [0x93] + Array("NUMPY".utf8)) {
+            self = .foreign(name: "a NumPy array", remedy: "save the model's tensors together as safetensors")
+        } else if head.starts(with: [0x08]), head.prefix(64).contains(sequence: "pytorch") || head.prefix(64).contains(sequence: "onnx") {
+            self = .foreign(
+                name: "an ONNX graph", remedy: "get the checkpoint that it was exported from; a graph is no checkpoint")
+        } else if begins("TFL3") || head.dropFirst(4).starts(with: "TFL3".utf8) {
+            self = .foreign(name: "a TensorFlow Lite graph", remedy: "get the checkpoint that it was exported from")
         } else if head.starts(with: [0x1F, 0x8B]) {
             self = .foreign(name: "a gzip archive", remedy: "unpack it first")
         } else if head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) {
@@ -45,9 +52,22 @@ public enum Magic: Sendable, Hashable {
         } else if begins("ggml") || begins("lmgg") || begins("ggjt") || begins("tjgg") || begins("fmgg") {
             self = .foreign(
                 name: "a GGML file from before GGUF", remedy: "llama.cpp dropped the format in 2023; convert the original")
+        } else if head.first(where: { !Self.blanks.contains($0) }) == UInt8(ascii: "{") {
+            self = .foreign(
+                name: "a JSON text, not weights", remedy: "name the checkpoint, its folder, or its .index.json")
         } else {
             self = .unknown
         }
+    }
+
+    private static let blanks: Set<UInt8> = [0x20, 0x09, 0x0A, 0x0D]
+}
+
+extension Sequence<UInt8> {
+    /// Whether the bytes of a text stand in it somewhere.
+    fileprivate func contains(sequence text: String) -> Bool {
+        let (bytes, wanted) = (Array(self), Array(text.utf8))
+        return bytes.indices.contains { bytes[$0...].starts(with: wanted) }
     }
 }
 
@@ -91,11 +111,25 @@ public enum Containers {
         case .zip, .pickle: return try PyTorchReader(path, strict: !lenient)
         case .foreign(let name, let remedy):
             throw CheckpointError.unsupported("this is \(name)", file: path, remedy: remedy)
+        // A damaged file is still one of its kind to the person who named it so: its own reader says what is wrong.
+        case .unknown where path.hasSuffix(".safetensors"): return try SafetensorsReader(path)
+        case .unknown where path.hasSuffix(".gguf"): return try GGUFReader(path)
         case .unknown:
             throw CheckpointError.unsupported(
                 "the file is none of the containers Pannier reads", file: path,
                 expected: "safetensors, PyTorch (.bin, .pt, .pth) or GGUF", found: "other first bytes")
         }
+    }
+
+    /// The newest snapshot of a model's folder in Hugging Face's cache: the one that refs/main names, or the only one.
+    private static func snapshot(of path: String) throws -> String? {
+        let snapshots = Paths.join(path, "snapshots")
+        guard Paths.kind(snapshots) == .folder else { return nil }
+        let names = try Paths.list(snapshots).filter { Paths.kind(Paths.join(snapshots, $0)) == .folder }
+        let main = try? File(Paths.join(path, "refs/main")).contents(limit: 256)
+        let wanted = main.map { String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace } }
+        if let name = names.first(where: { $0 == wanted }) { return Paths.join(snapshots, name) }
+        return names.count == 1 ? Paths.join(snapshots, names[0]) : nil
     }
 
     /// The files that make a folder a checkpoint, the most telling first.
@@ -107,6 +141,14 @@ public enum Containers {
 
     private static func openFolder(_ path: String, lenient: Bool) throws -> any CheckpointReader {
         let names = try Paths.list(path)
+        if names.contains("consolidated.01.pth") {
+            throw CheckpointError.unsupported(
+                "Meta's checkpoints in several parts are not read", file: path, expected: "consolidated.00.pth alone",
+                found: "consolidated.01.pth too", remedy: "use this model in Hugging Face's form")
+        }
+        if names.contains("snapshots"), let snapshot = try snapshot(of: path) {
+            return try openFolder(snapshot, lenient: lenient)
+        }
         for name in telling where names.contains(name) {
             return try openFile(Paths.join(path, name), lenient: lenient)
         }

@@ -132,7 +132,8 @@ public enum DType: String, Sendable, CaseIterable, Codable {
     /// Bits a weight, block overhead included.
     public var bitsPerElement: Double { Double(blockBytes * 8) / Double(blockElements) }
 
-    /// Size of the unit that byte order turns round; 1 for what has none (bytes, and blocks of mixed fields).
+    /// Size of the unit that byte order turns round; 1 for bytes, and for blocks, whose fields have
+    /// several sizes (GGUF's reader turns those round itself).
     public var byteOrderUnit: Int {
         switch self {
         case .c64: 4

@@ -83,7 +83,7 @@ public struct TensorInfo: Sendable {
 
     /// Whether the stored bytes are exactly the row-major bytes that `read` gives: they can then be mapped or copied.
     public var isDenseNative: Bool {
-        view == nil && (endianness == .native || dtype.byteOrderUnit == 1)
+        view == nil && (endianness == .native || (dtype.byteOrderUnit == 1 && !dtype.isQuantized))
     }
 }
 

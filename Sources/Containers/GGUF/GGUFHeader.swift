@@ -13,6 +13,8 @@ struct GGUFHeader {
     let metadata: Metadata
     let tensors: [TensorInfo]
     let alignment: UInt64
+    /// What is odd without being wrong.
+    let remarks: [String]
 
     /// Strings and arrays have at most this many bytes and elements.
     static let largestCount: UInt64 = 1 << 30
@@ -21,15 +23,16 @@ struct GGUFHeader {
     static let largestRank: UInt32 = 4
     static let defaultAlignment: UInt64 = 32
     static let alignmentKey = "general.alignment"
+    /// The specification's limit.
+    static let longestKey: UInt64 = 65535
+    static let mostKeys: UInt64 = 1 << 16
 
     /// Reads and checks a whole header.
     /// - Throws: `malformed` or `unsupported` with the byte offset.
     static func read(_ file: File) throws -> GGUFHeader {
         var cursor = FileCursor(file)
         let magic = try cursor.bytes(4, for: "the magic number")
-        if magic == Array("FUGG".utf8) {
-            cursor.endianness = .big
-        } else if magic != Array("GGUF".utf8) {
+        guard magic == Array("GGUF".utf8) else {
             throw CheckpointError.malformed("not a GGUF file", file: file.path, offset: 0, expected: "the bytes GGUF")
         }
         var version = try cursor.integer(UInt32.self, for: "the version")
@@ -53,28 +56,32 @@ struct GGUFHeader {
                 "the file cannot hold so many tensors", file: file.path, offset: 8,
                 expected: "at most \(min(UInt64(Limits.tensors), cursor.remaining / 24))", found: "\(tensorCount)")
         }
-        guard pairCount <= cursor.remaining / 13 else {
+        guard pairCount <= min(mostKeys, cursor.remaining / 13) else {
             throw CheckpointError.malformed(
                 "the file cannot hold so many keys", file: file.path, offset: 16,
-                expected: "at most \(cursor.remaining / 13)", found: "\(pairCount)")
+                expected: "at most \(min(mostKeys, cursor.remaining / 13))", found: "\(pairCount)")
         }
         var metadata: Metadata = [:]
+        var budget = MemoryBudget(file)
         for _ in 0..<pairCount {
             let start = cursor.offset
-            let key = try string(&cursor, "a key", limit: 1 << 16)
-            guard !key.isEmpty else {
-                throw CheckpointError.malformed("a key is empty", file: file.path, offset: start)
-            }
+            let key = try name(&cursor, "a key", limit: longestKey)
+            try budget.spend(128 + key.utf8.count, on: key)
             guard metadata[key] == nil else {
                 throw CheckpointError.malformed("the key stands twice", file: file.path, place: key, offset: start)
             }
-            metadata[key] = try value(&cursor, key: key)
+            metadata[key] = try value(&cursor, key: key, &budget)
         }
         let alignment = try alignment(metadata, file)
         let tensors = try tensors(&cursor, count: tensorCount, alignment: alignment)
+        // The bytes behind the last tensor are its padding, which some writers leave out.
+        var remarks: [String] = []
+        if let last = tensors.last?.extent, case let rest = file.size - last.offset - last.count, rest >= alignment {
+            remarks.append("\(rest) bytes lie behind the last tensor")
+        }
         return GGUFHeader(
             version: version, endianness: cursor.endianness, metadata: metadata, tensors: tensors,
-            alignment: alignment)
+            alignment: alignment, remarks: remarks)
     }
 
     private static func alignment(_ metadata: Metadata, _ file: File) throws -> UInt64 {
@@ -89,24 +96,35 @@ struct GGUFHeader {
 
     // MARK: Key/value pairs
 
-    private static func string(_ cursor: inout FileCursor, _ what: String, limit: UInt64) throws -> String {
+    /// A key or a tensor's name. A zero byte in it would end it for readers in C, who would see another name.
+    private static func name(_ cursor: inout FileCursor, _ what: String, limit: UInt64) throws -> String {
+        let start = cursor.offset
         let length = try cursor.integer(UInt64.self, for: "the length of \(what)")
         guard length <= limit else {
             throw CheckpointError.malformed(
                 "\(what) is too long", file: cursor.file.path, offset: cursor.offset - 8,
                 expected: "at most \(limit) bytes", found: "\(length)")
         }
-        return try cursor.string(length, for: what)
+        let text = try cursor.string(length, for: what)
+        guard !text.isEmpty, !text.utf8.contains(0) else {
+            throw CheckpointError.malformed(
+                text.isEmpty ? "\(what) is empty" : "\(what) holds a zero byte", file: cursor.file.path, offset: start)
+        }
+        return text
     }
 
     /// Text, or its bytes where they are no UTF-8.
-    private static func text(_ cursor: inout FileCursor, key: String) throws -> MetadataValue {
+    private static func text(
+        _ cursor: inout FileCursor, key: String, _ budget: inout MemoryBudget
+    ) throws -> MetadataValue {
         let length = try cursor.integer(UInt64.self, for: "the length of \(key)")
         guard length <= largestCount else {
             throw CheckpointError.malformed(
                 "the text is too long", file: cursor.file.path, place: key, offset: cursor.offset - 8,
                 expected: "at most \(largestCount) bytes", found: "\(length)")
         }
+        // Up to 15 bytes lie in the string itself, longer ones in an allocation.
+        try budget.spend(length < 16 ? 16 : 48 + Int(length), on: key)
         let bytes = try cursor.bytes(length, for: "the text of \(key)")
         return String(validating: bytes, as: UTF8.self).map(MetadataValue.string) ?? .bytes(bytes)
     }
@@ -122,12 +140,17 @@ struct GGUFHeader {
         return type
     }
 
-    private static func value(_ cursor: inout FileCursor, key: String) throws -> MetadataValue {
+    private static func value(
+        _ cursor: inout FileCursor, key: String, _ budget: inout MemoryBudget
+    ) throws -> MetadataValue {
         let type = try type(&cursor, key: key)
-        return type == .array ? .array(try array(&cursor, key: key)) : try scalar(&cursor, type, key: key)
+        return type == .array
+            ? .array(try array(&cursor, key: key, &budget)) : try scalar(&cursor, type, key: key, &budget)
     }
 
-    private static func scalar(_ cursor: inout FileCursor, _ type: MetadataType, key: String) throws -> MetadataValue {
+    private static func scalar(
+        _ cursor: inout FileCursor, _ type: MetadataType, key: String, _ budget: inout MemoryBudget
+    ) throws -> MetadataValue {
         switch type {
         case .u8: return .u8(try cursor.integer(for: key))
         case .i8: return .i8(try cursor.integer(for: key))
@@ -147,7 +170,7 @@ struct GGUFHeader {
                     found: "\(byte)")
             }
             return .bool(byte == 1)
-        case .string: return try text(&cursor, key: key)
+        case .string: return try text(&cursor, key: key, &budget)
         case .array:
             throw CheckpointError.unsupported(
                 "arrays within arrays", file: cursor.file.path, place: key, offset: cursor.offset)
@@ -164,7 +187,9 @@ struct GGUFHeader {
         }
     }
 
-    private static func array(_ cursor: inout FileCursor, key: String) throws -> MetadataArray {
+    private static func array(
+        _ cursor: inout FileCursor, key: String, _ budget: inout MemoryBudget
+    ) throws -> MetadataArray {
         let type = try type(&cursor, key: key)
         let start = cursor.offset
         let count = try cursor.integer(UInt64.self, for: "the length of \(key)")
@@ -174,6 +199,14 @@ struct GGUFHeader {
                 "the file cannot hold so long an array", file: cursor.file.path, place: key, offset: start,
                 expected: "at most \(cursor.remaining / smallest(type)) elements", found: "\(count)")
         }
+        // What an element takes in memory, a string's bytes apart; numbers of four bytes pass through two arrays.
+        let each =
+            switch type {
+            case .f32, .u32, .i32: 8
+            case .string: 16
+            default: MemoryLayout<MetadataValue>.stride
+            }
+        try budget.spend(length.multiplied(by: each) ?? Int.max, on: key)
         switch type {
         case .f32: return .f32(try words(&cursor, length, key).map(Float.init(bitPattern:)))
         case .u32: return .u32(try words(&cursor, length, key))
@@ -183,7 +216,7 @@ struct GGUFHeader {
             strings.reserveCapacity(length)
             var mixed: [MetadataValue]?
             for _ in 0..<length {
-                let value = try text(&cursor, key: key)
+                let value = try text(&cursor, key: key, &budget)
                 if mixed == nil, case .string(let text) = value {
                     strings.append(text)
                 } else {
@@ -198,7 +231,7 @@ struct GGUFHeader {
         default:
             var values: [MetadataValue] = []
             values.reserveCapacity(length)
-            for _ in 0..<length { values.append(try scalar(&cursor, type, key: key)) }
+            for _ in 0..<length { values.append(try scalar(&cursor, type, key: key, &budget)) }
             return .other(type: type, values: values)
         }
     }
@@ -229,7 +262,7 @@ struct GGUFHeader {
         var names: Set<String> = []
         for _ in 0..<count {
             let start = cursor.offset
-            let name = try string(&cursor, "a tensor's name", limit: longestName)
+            let name = try name(&cursor, "a tensor's name", limit: longestName)
             guard names.insert(name).inserted else {
                 throw CheckpointError.malformed("the tensor stands twice", file: file.path, place: name, offset: start)
             }
@@ -294,6 +327,11 @@ struct GGUFHeader {
                     remedy: "the download or copy is incomplete")
             }
             expected = next
+            if cursor.endianness != .native, one.dtype.isQuantized, BlockByteOrder.fields(of: one.dtype) == nil {
+                throw CheckpointError.unsupported(
+                    "\(one.dtype) blocks in the other byte order are not defined", file: file.path, place: one.name,
+                    remedy: "use a little-endian file of this model")
+            }
             return try TensorInfo(
                 name: one.name, dtype: one.dtype, shape: one.shape,
                 extent: FileExtent(file: file, offset: start, count: UInt64(bytes)), endianness: cursor.endianness)

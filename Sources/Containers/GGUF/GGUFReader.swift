@@ -18,7 +18,7 @@ public struct GGUFReader: CheckpointReader {
     public let alignment: UInt64
 
     public var kind: ContainerKind { .gguf }
-    public var remarks: [String] { [] }
+    public let remarks: [String]
     public var details: String {
         var text = "GGUF version \(version)"
         if endianness == .big { text += ", big-endian" }
@@ -39,6 +39,7 @@ public struct GGUFReader: CheckpointReader {
             tensors = header.tensors
             metadata = header.metadata
             alignment = header.alignment
+            remarks = header.remarks
             return
         }
         guard count <= Limits.shards, let names = SplitName(Paths.name(path)), names.count == count else {
@@ -49,6 +50,7 @@ public struct GGUFReader: CheckpointReader {
         var files: [File] = []
         var tensors: [TensorInfo] = []
         var first: GGUFHeader?
+        var remarks: [String] = []
         var seen: Set<String> = []
         for number in 1...count {
             let part = Paths.join(Paths.parent(path), names.name(of: number))
@@ -67,6 +69,7 @@ public struct GGUFReader: CheckpointReader {
             if first == nil { first = header }
             files.append(file)
             tensors += header.tensors
+            remarks += header.remarks.map { "\(names.name(of: number)): \($0)" }
         }
         if let total = first?.metadata["split.tensors.count"]?.integer, total != tensors.count {
             throw CheckpointError.malformed(
@@ -75,6 +78,7 @@ public struct GGUFReader: CheckpointReader {
         }
         self.files = files
         self.tensors = tensors
+        self.remarks = remarks
         metadata = first?.metadata ?? header.metadata
         alignment = first?.alignment ?? header.alignment
     }
@@ -82,12 +86,10 @@ public struct GGUFReader: CheckpointReader {
     public func read(
         _ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
     ) throws {
-        guard tensor.endianness == .native || !tensor.dtype.isQuantized else {
-            throw CheckpointError.unsupported(
-                "blocks of another byte order", file: tensor.extent.file.path, place: tensor.name,
-                remedy: "convert a float checkpoint to big-endian GGUF, or turn the file with llama.cpp's tools first")
-        }
         try readDense(tensor, elements: range, into: buffer)
+        if tensor.endianness != .native, tensor.dtype.isQuantized {
+            BlockByteOrder.reverse(tensor.dtype, in: buffer)
+        }
     }
 }
 
