@@ -90,7 +90,7 @@ let package = Package(
             "InferenceTests",
             ["Bytes", "JSONText", "Tensors", "Containers", "Conversion", "Layouts", "Tokenizers", "Inference", "CKernels"],
             exclude: ["Golden"]),
-        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"]),
+        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"], exclude: ["Golden"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],
             exclude: ["Golden"]),

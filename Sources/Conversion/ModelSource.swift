@@ -3,6 +3,8 @@
 internal import Bytes
 internal import Containers
 public import Layouts
+internal import ModelFiles
+internal import OrderedCollections
 public import Tensors
 
 /// What the person said about a checkpoint beyond its path.
@@ -34,6 +36,9 @@ public struct ModelSource: Sendable {
     /// The folder that the checkpoint lies in, where its tokenizer and config are looked for.
     public let folder: String
 
+    /// A GGUF's `rope_freqs.weight` that is not Llama 3's scaling: no config can say it.
+    public let hasUnexplainedRoPEFactors: Bool
+
     public var config: ModelConfig { match.config }
 
     /// Opens and recognises a checkpoint.
@@ -48,15 +53,30 @@ public struct ModelSource: Sendable {
         self.path = path
         self.reader = reader
         folder = Paths.parent(reader.path)
-        configFile = try Self.config(of: reader, folder: folder, options: options)
+        let found = try Self.config(of: reader, folder: folder, options: options)
+        let scaling = try Self.scaling(of: reader, config: found?.config)
+        configFile = found.map { scaling.map($0.scaled(by:)) ?? $0 }
+        hasUnexplainedRoPEFactors = scaling == nil && reader.tensors.contains { $0.name == RoPEFactors.tensorName }
         let candidates = try options.layout.map { [try Layouts.named(orFile: $0)] }
         do {
             match = try Layouts.recognise(
                 reader.tensors.map { NamedShape(name: $0.name, shape: $0.shape) }, config: configFile?.config,
-                unsaid: configFile?.unsaid ?? [], among: candidates)
+                unsaid: configFile?.unsaid ?? [], modelName: reader.metadata["hparams.model_name"]?.string, among: candidates)
         } catch let error as CheckpointError {
             throw error.at(file: reader.path)
         }
+    }
+
+    /// The RoPE scaling that a GGUF keeps as a tensor instead of a key.
+    private static func scaling(of reader: any CheckpointReader, config: ModelConfig?) throws -> RoPEScaling? {
+        guard reader.kind == .gguf, let config, config.ropeScaling == .none,
+            let tensor = reader.tensors.first(where: { $0.name == RoPEFactors.tensorName }), tensor.dtype == .f32,
+            tensor.shape.count == config.headDim / 2
+        else { return nil }
+        let factors = try reader.readAll(tensor).withUnsafeBytes { bytes in
+            (0..<tensor.shape.count).map { bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
+        }
+        return RoPEFactors.scaling(of: factors, in: config)
     }
 
     /// What was said, else what the checkpoint itself says, else what lies beside it.

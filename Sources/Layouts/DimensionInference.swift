@@ -48,7 +48,7 @@ struct DimensionInference {
 
     /// The dimensions, and what had to be assumed.
     /// - Throws: `unsupported` when the shapes leave them open.
-    func config() throws -> (ModelConfig, assumptions: [String]) {
+    func config(modelName: String?) throws -> (ModelConfig, assumptions: [String]) {
         let lengths = solve()
         func length(_ axis: Axis, _ what: String) throws -> Int {
             guard let value = lengths[axis], value > 0 else {
@@ -71,13 +71,15 @@ struct DimensionInference {
             let known = $0.config
             return known.hidden == hidden && known.queryRows == query && known.kvRows == keyValue && known.ffn == ffn
         }
-        if let preset = presets.first(where: { $0.config.layers == layers }) ?? presets.first {
+        let named = presets.first { $0.name == modelName || $0.aliases.contains(modelName ?? "") }
+        if let preset = named ?? presets.first(where: { $0.config.layers == layers }) ?? presets.first {
             var config = preset.config
             config.layers = layers
             config.vocab = vocab
             config.name = nil
             config.dtype = nil
-            return (config, ["no config: everything the shapes leave open as in the preset \(preset.name)"])
+            let reason = named == nil ? "" : ", which the checkpoint names"
+            return (config, ["no config: everything the shapes leave open as in the preset \(preset.name)\(reason)"])
         }
         var assumptions: [String] = []
         let headDim: Int

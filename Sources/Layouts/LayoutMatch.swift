@@ -65,7 +65,8 @@ public struct LayoutMatch: Sendable {
     private let places: [TensorRole: Int]
 
     init(
-        layout: Layout, prefix: String, tensors: [NamedShape], config given: ModelConfig?, unsaid: Set<UnsaidFact>
+        layout: Layout, prefix: String, tensors: [NamedShape], config given: ModelConfig?, unsaid: Set<UnsaidFact>,
+        modelName: String?
     ) throws {
         let inference = DimensionInference(layout: layout, prefix: prefix, tensors: tensors)
         var config: ModelConfig
@@ -73,7 +74,7 @@ public struct LayoutMatch: Sendable {
             config = given
             assumptions = []
         } else {
-            (config, assumptions) = try inference.config()
+            (config, assumptions) = try inference.config(modelName: modelName)
         }
         if given == nil || unsaid.contains(.tiedOutput) { config.tiedOutput = !inference.holds(.output) }
         if unsaid.contains(.vocabulary), let vocab = inference.vocab { config.vocab = vocab }

@@ -51,12 +51,14 @@ public enum Layouts {
     /// - Parameters:
     ///   - config: what a file beside the checkpoint said of the model; nil to infer the dimensions from the shapes.
     ///   - unsaid: what that file could not say; it is then read off the tensors.
+    ///   - modelName: what the checkpoint calls its model (`hparams.model_name`), to choose between presets of the
+    ///     same lengths.
     ///   - candidates: the layouts to choose from; the built-in ones when nil.
     /// - Throws: `unsupported` when the names fit no layout, or when there is no config and the shapes leave the
     ///   dimensions open.
     public static func recognise(
         _ tensors: [NamedShape], config: ModelConfig? = nil, unsaid: Set<UnsaidFact> = [],
-        among candidates: [Layout]? = nil
+        modelName: String? = nil, among candidates: [Layout]? = nil
     ) throws -> LayoutMatch {
         var best: (layout: Layout, prefix: String, hits: Int)?
         for layout in try candidates ?? all() {
@@ -78,7 +80,8 @@ public enum Layouts {
         let relevant = tensors.count { !best.layout.isBookkeeping($0.name) }
         guard best.hits * 2 >= relevant else { throw unrecognised(tensors, nearest: best.layout) }
         return try LayoutMatch(
-            layout: best.layout, prefix: best.prefix, tensors: tensors, config: config, unsaid: unsaid)
+            layout: best.layout, prefix: best.prefix, tensors: tensors, config: config, unsaid: unsaid,
+            modelName: modelName)
     }
 
     private static func unrecognised(_ tensors: [NamedShape], nearest: Layout?) -> CheckpointError {

@@ -36,4 +36,25 @@ public enum RoPEFactors {
             return 1 / ((1 - smooth) / factor32 + smooth)
         }
     }
+
+    /// The scaling whose factors these are: the way back, for a GGUF that is converted to a form with a config.
+    ///
+    /// Llama 3.1 and 3.2 differ in `factor` alone, which is the largest of the factors; the other constants are tried.
+    /// - Returns: `none` when all factors are 1; nil when the factors are no Llama 3's.
+    public static func scaling(of factors: [Float], in config: ModelConfig) -> RoPEScaling? {
+        guard factors.count == config.headDim / 2, let largest = factors.max(), factors.allSatisfy({ $0 >= 1 }) else {
+            return nil
+        }
+        if largest == 1 { return RoPEScaling.none }
+        guard largest.isFinite else { return nil }
+        var tried = config
+        for original in [8192, 4096, 2048, 16384, 32768] {
+            tried.ropeScaling = .llama3(
+                factor: Double(largest), lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: original)
+            guard let values = values(for: tried) else { return nil }
+            // The last bits depend on who computed them.
+            if zip(values, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * $1 }) { return tried.ropeScaling }
+        }
+        return nil
+    }
 }

@@ -334,3 +334,43 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         #expect(throws: CheckpointError.self) { try FlatYAML.parse([0x61, 0x3A, 0x20, 0xFF]) }
     }
 }
+
+@Suite struct GoldenConfigs {
+    static func file(_ name: String) throws -> ConfigFile {
+        try ConfigFile.read(
+            URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Golden/\(name)").path)
+    }
+
+    /// As litgpt 0.5.9's save_config wrote them.
+    @Test func litGPTsOwnDumpsAreRead() throws {
+        let tiny = try Self.file("tiny-llama-1.1b.model_config.yaml")
+        var preset = try Preset.named("tinyllama-1.1b").config
+        preset.name = "tiny-llama-1.1b"
+        preset.bosToken = nil
+        preset.eosTokens = []
+        #expect(tiny.kind == .litGPT && tiny.config == preset && tiny.unsaid.isEmpty)
+        let llama = try Self.file("llama-3.2-1b.model_config.yaml").config
+        #expect(llama.headDim == 64 && llama.heads == 32 && llama.kvHeads == 8 && llama.ropeTheta == 500_000)
+        #expect(
+            llama.ropeScaling
+                == .llama3(factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192))
+        let qwen = try Self.file("qwen2.5-0.5b.model_config.yaml").config
+        #expect(qwen.qkvBias && !qwen.attentionOutputBias && !qwen.mlpBias && qwen.vocab == 151_936)
+    }
+
+    @Test func whatIsWrittenFromThemIsTheSameConfig() throws {
+        for name in ["tiny-llama-1.1b", "llama-3.2-1b", "qwen2.5-0.5b"] {
+            let config = try Self.file("\(name).model_config.yaml").config
+            let text = FlatYAML.text(try config.litGPTConfig(name: try #require(config.name)))
+            #expect(try read(text, as: "model_config.yaml").config == config)
+        }
+    }
+
+    @Test func theSamplesConfigIsWrittenAsItWas() throws {
+        let file = try Self.file("kjv.config.json")
+        let written = try ConfigFile.files(
+            for: Layouts.named("hf-llama"), config: file.config, name: "kjv", dtype: .bf16, source: file)
+        #expect(written.first?.name == "config.json")
+        #expect(try JSONText.parse(Array(written[0].text.utf8)).object == file.document)
+    }
+}

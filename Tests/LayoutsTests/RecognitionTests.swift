@@ -177,3 +177,14 @@ import Testing
         #expect(throws: CheckpointError.self) { try Layouts.recognise(tensors, config: huge) }
     }
 }
+
+extension Recognition {
+    @Test func theCheckpointsOwnNameChoosesBetweenEqualPresets() throws {
+        let tensors = try storedTensors(Layouts.named("litgpt-tinyllama"), Preset.named("tinyllama-1.1b").config)
+        #expect(try Layouts.recognise(tensors).config.context == 2048)
+        let code = try Layouts.recognise(tensors, modelName: "code_tiny_LLaMA_1b").config
+        #expect(code.context == 8192 && code.ropeScaling == .linear(factor: 4))
+        // A name whose lengths are others says nothing.
+        #expect(try Layouts.recognise(tensors, modelName: "tiny_LLaMA_120M").config.hidden == 2048)
+    }
+}

@@ -39,6 +39,13 @@ public struct ConfigFile: Sendable {
         self.document = document
     }
 
+    /// The same with a RoPE scaling that was found elsewhere.
+    public func scaled(by scaling: RoPEScaling) -> ConfigFile {
+        var config = config
+        config.ropeScaling = scaling
+        return ConfigFile(kind: kind, path: path, config: config, unsaid: unsaid, document: document)
+    }
+
     /// A config file is at most this many bytes.
     static let sizeLimit: UInt64 = 1 << 20
 

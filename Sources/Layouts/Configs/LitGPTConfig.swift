@@ -60,6 +60,9 @@ extension ModelConfig {
         ] where try fields.bool(key) == true {
             throw refuse(key, expected: "false")
         }
+        for key in ["attention_logit_softcapping", "final_logit_softcapping", "attention_scores_scalar"] where fields[key] != nil {
+            throw refuse(key, expected: "null")
+        }
         if let experts = try fields.integer("n_expert"), experts != 0 { throw refuse("n_expert", expected: "0") }
     }
 

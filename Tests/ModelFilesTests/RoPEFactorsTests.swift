@@ -1,0 +1,33 @@
+// Llama 3's RoPE scaling as GGUF's tensor of factors, and back.
+
+import ModelFiles
+import Tensors
+import Testing
+
+@Suite struct RoPEFactorsBothWays {
+    static func config(_ scaling: RoPEScaling, theta: Double = 500_000) -> ModelConfig {
+        ModelConfig(
+            layers: 1, hidden: 128, heads: 2, headDim: 64, ffn: 8, vocab: 9, ropeTheta: theta, ropeScaling: scaling)
+    }
+
+    @Test func publishedScalingsComeBack() throws {
+        for (factor, original) in [(8.0, 8192), (32.0, 8192), (4.0, 4096)] {
+            let scaling = RoPEScaling.llama3(
+                factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: original)
+            let values = try #require(RoPEFactors.values(for: Self.config(scaling)))
+            #expect(values.count == 32)
+            #expect(RoPEFactors.scaling(of: values, in: Self.config(.none)) == scaling)
+        }
+    }
+
+    @Test func otherFactorsAreNotTakenForLlama3s() {
+        let config = Self.config(.none)
+        #expect(RoPEFactors.scaling(of: Array(repeating: 1, count: 32), in: config) == RoPEScaling.none)
+        for factors: [Float] in [
+            [], [1, 2], Array(repeating: 2, count: 32), Array(repeating: .nan, count: 32),
+            Array(repeating: .infinity, count: 32), Array(repeating: 0, count: 32), (1...32).map(Float.init),
+        ] {
+            #expect(RoPEFactors.scaling(of: factors, in: config) == nil)
+        }
+    }
+}
