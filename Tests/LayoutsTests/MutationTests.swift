@@ -48,7 +48,7 @@ struct Mutator {
         var accepted = 0
         for name in ["litgpt", "gguf-llama", "meta"] {
             let text = Array(try LayoutTables.source(name).utf8)
-            for _ in 0..<700 {
+            for _ in 0..<400 {
                 guard let layout = try? Layout(text: mutator.mutate(text)) else { continue }
                 accepted += 1
                 // What is accepted is invertible.
@@ -66,7 +66,7 @@ struct Mutator {
     func configs(name: String) throws {
         let text = Array(try Data(contentsOf: Self.golden.appending(path: name)))
         var mutator = Mutator(state: 7)
-        for _ in 0..<1500 {
+        for _ in 0..<500 {
             let mutated = mutator.mutate(text)
             guard let document = try? name.hasSuffix("yaml") ? FlatYAML.parse(mutated) : JSONText.parse(mutated),
                 let file = try? ConfigFile(document: document, path: name)
