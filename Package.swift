@@ -83,6 +83,12 @@ let package = Package(
             name: "pannier",
             dependencies: dependencies(library.map(\.name) + ["ArgumentParser", "OrderedCollections"]),
             swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "pannier-synthesize",
+            dependencies: dependencies([
+                "Bytes", "JSONText", "Tensors", "Containers", "Layouts", "CKernels", "ArgumentParser",
+            ]),
+            swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
         tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
