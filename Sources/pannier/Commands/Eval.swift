@@ -1,0 +1,111 @@
+// pannier eval: how well a model predicts a text, or answers questions.
+
+internal import ArgumentParser
+internal import Bytes
+internal import Conversion
+internal import Inference
+internal import JSONText
+internal import OrderedCollections
+internal import Tensors
+
+struct Eval: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure perplexity over a text, or accuracy on multiple-choice tasks.",
+        discussion: """
+            Perplexity follows llama-perplexity: chunks of one stream of tokens, bos in front of each, the second half \
+            of each chunk scored. Tasks are JSONL, one {"context", "choices", "answer"} a line, scored as \
+            lm-evaluation-harness scores acc and acc_norm.
+
+            EXAMPLE
+              pannier eval tiny-Q4_K_M.gguf --text heldout.txt --context 256
+            """)
+
+    @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
+    var model: String
+
+    @Option(help: ArgumentHelp("The text to predict.", valueName: "file"), completion: .file())
+    var text: String?
+
+    @Option(help: ArgumentHelp("Questions to answer.", valueName: "file.jsonl"), completion: .file())
+    var tasks: String?
+
+    @Option(help: ArgumentHelp("Write the logits of every token, f32.", valueName: "file.npy"), completion: .file())
+    var logits: String?
+
+    @Flag(help: "Replace the --logits file if it is there.")
+    var force = false
+
+    @OptionGroup var extent: TextOptions
+    @OptionGroup var dimensions: SourceArguments
+    @OptionGroup var arithmetic: ComputeOptions
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if (text == nil) == (tasks == nil) { throw ValidationError("give either --text or --tasks") }
+        if logits != nil, text == nil { throw ValidationError("--logits goes with --text") }
+    }
+
+    func run() throws {
+        common.apply()
+        let model = try LanguageModel(model, dimensions)
+        let transformer = try Transformer(
+            model.weights, threads: common.threadCount, compute: arithmetic.compute)
+        if let text { try score(text, model, Evaluator(transformer)) }
+        if let tasks { try answer(tasks, model, Evaluator(transformer)) }
+    }
+
+    private func score(_ path: String, _ model: LanguageModel, _ evaluator: Evaluator) throws {
+        let chunks = try TextChunks(
+            TextFile.read(path), tokenizer: model.tokenizer(), context: extent.context(for: model.config),
+            limit: extent.chunks)
+        let staged = try logits.map {
+            try StagedOutput(
+                file: $0, options: OutputOptions(force: force, inputs: model.source.reader.files.map(\.identity)))
+        }
+        let writer = try staged.map {
+            try NPYWriter(creating: $0.path, rows: chunks.count * chunks.context, columns: model.config.vocab)
+        }
+        let result = try evaluator.perplexity(chunks, logits: writer) { done, perplexity in
+            Console.detail("chunk \(done) of \(chunks.count): perplexity \(Human.fixed(perplexity, 4))")
+        }
+        try writer?.finish()
+        try staged?.publish()
+        if json.json {
+            Console.print([
+                "schema": "pannier.eval/1", "tokens": JSONValue(result.tokens), "nll": JSONValue(result.nll),
+                "perplexity": JSONValue(result.perplexity), "nll_standard_error": JSONValue(result.nllError),
+                "tokens_per_second": JSONValue(result.tokensPerSecond), "context": JSONValue(chunks.context),
+                "chunks": JSONValue(chunks.count),
+            ])
+        } else {
+            Console.print(
+                "perplexity \(Human.fixed(result.perplexity, 4)) ± \(Human.fixed(result.perplexity * result.nllError, 4))")
+            Console.print("\(result.tokens) predictions in \(chunks.count) chunks of \(chunks.context) tokens")
+            Console.note("\(Human.fixed(result.tokensPerSecond, 1)) tokens/s")
+        }
+    }
+
+    private func answer(_ path: String, _ model: LanguageModel, _ evaluator: Evaluator) throws {
+        let questions = try ChoiceQuestion.read(path)
+        let results = try evaluator.answer(questions, tokenizer: model.tokenizer()) { done in
+            if done % 50 == 0 { Console.detail("\(done) of \(questions.count) questions") }
+        }
+        if json.json {
+            var tasks = JSONObject()
+            for (task, score) in results {
+                tasks[task] = [
+                    "acc": JSONValue(score.accuracy), "acc_norm": JSONValue(score.normalizedAccuracy),
+                    "n": JSONValue(score.count),
+                ]
+            }
+            Console.print(["schema": "pannier.eval/1", "tasks": .object(tasks)])
+        } else {
+            for (task, score) in results {
+                Console.print(
+                    "\(task.escapingControlCharacters): acc \(Human.fixed(score.accuracy, 4)), acc_norm "
+                        + "\(Human.fixed(score.normalizedAccuracy, 4)), \(score.count) questions")
+            }
+        }
+    }
+}
