@@ -34,6 +34,7 @@ func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Targe
 let library: [Target] = [
     module("Bytes", ["CKernels", "SystemPackage"]),
     module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
+    module("Reporting", []),
     module("Tensors", ["Bytes", "OrderedCollections"]),
     module("Quantization", ["Bytes", "Tensors", "CKernels"]),
     module("Containers", ["Bytes", "JSONText", "Tensors", "OrderedCollections"]),
@@ -49,8 +50,8 @@ let library: [Target] = [
     module(
         "Inspection",
         [
-            "Bytes", "Tensors", "Quantization", "Containers", "Layouts", "Conversion", "CKernels",
-            "OrderedCollections",
+            "Bytes", "JSONText", "Reporting", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers",
+            "Conversion", "CKernels", "OrderedCollections",
         ]),
     module(
         "Inference",

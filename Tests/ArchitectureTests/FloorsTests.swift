@@ -7,7 +7,7 @@ import Testing
 private let floors: [[String]] = [
     ["CKernels", "CZstd", "CJSONC", "Formats"],
     ["Bytes"],
-    ["JSONText"],
+    ["JSONText", "Reporting"],
     ["Tensors"],
     ["Quantization", "Containers", "Layouts", "Tokenizers"],
     ["ModelFiles"],
