@@ -27,6 +27,15 @@ public struct Converter: Sendable {
         } else {
             let planner = TensorPlanner(
                 source: source, layout: request.layout, container: request.container, precision: request.precision)
+            if source.hasUnexplainedRoPEFactors {
+                throw CheckpointError.unsupported(
+                    "RoPE factors that no config can say", file: source.path, place: RoPEFactors.tensorName,
+                    expected: "those of Llama 3's scaling", remedy: "they can be carried to another GGUF only")
+            }
+            if request.makesFolder {
+                // What the config cannot say is found before anything is written.
+                _ = try ConfigFile.files(for: request.layout, config: source.config, name: "", dtype: nil)
+            }
             plan = ConversionPlan(steps: try planner.steps(), warnings: source.leftBehind)
         }
     }

@@ -39,21 +39,29 @@ public enum RoPEFactors {
 
     /// The scaling whose factors these are: the way back, for a GGUF that is converted to a form with a config.
     ///
-    /// Llama 3.1 and 3.2 differ in `factor` alone, which is the largest of the factors; the other constants are tried.
+    /// The largest factor is `factor` itself; with the published bounds 1 and 4 each factor between 1 and that one gives
+    /// the original context.
     /// - Returns: `none` when all factors are 1; nil when the factors are no Llama 3's.
     public static func scaling(of factors: [Float], in config: ModelConfig) -> RoPEScaling? {
-        guard factors.count == config.headDim / 2, let largest = factors.max(), factors.allSatisfy({ $0 >= 1 }) else {
-            return nil
-        }
+        guard factors.count == config.headDim / 2, let largest = factors.max(), largest.isFinite,
+            factors.allSatisfy({ $0 >= 1 })
+        else { return nil }
         if largest == 1 { return RoPEScaling.none }
-        guard largest.isFinite else { return nil }
-        var tried = config
-        for original in [8192, 4096, 2048, 16384, 32768] {
+        var contexts = [8192, 4096, 2048]
+        if let index = factors.firstIndex(where: { $0 > 1 && $0 < largest }) {
+            let wavelength = 2 * Double.pi * pow(config.ropeTheta ?? 10000, Double(2 * index) / Double(config.headDim))
+            let smooth = (1 / Double(factors[index]) - 1 / Double(largest)) / (1 - 1 / Double(largest))
+            let context = wavelength * (1 + 3 * smooth)
+            if context >= 1, context < 1e9 { contexts = [Int(context.rounded())] }
+        }
+        for original in contexts {
+            var tried = config
             tried.ropeScaling = .llama3(
                 factor: Double(largest), lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: original)
-            guard let values = values(for: tried) else { return nil }
             // The last bits depend on who computed them.
-            if zip(values, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * $1 }) { return tried.ropeScaling }
+            if let values = values(for: tried), zip(values, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * $1 }) {
+                return tried.ropeScaling
+            }
         }
         return nil
     }

@@ -36,7 +36,7 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     @Test func anotherPrecisionChangesNothingElse() throws {
         let file = try read(Self.tinyLlama)
         let original = try #require(file.document)
-        let written = file.config.huggingFaceConfig(dtype: .bf16, original: original)
+        let written = try file.config.huggingFaceConfig(dtype: .bf16, original: original)
         #expect(written["torch_dtype"] == "bfloat16")
         #expect(written.keys == original.keys)
         for (key, value) in original where key != "torch_dtype" { #expect(written[key] == value, "\(key)") }
@@ -45,7 +45,7 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     @Test func whatPannierDoesNotKnowIsKept() throws {
         let text = Self.tinyLlama.replacingOccurrences(of: "\"use_cache\"", with: "\"quirk\": {\"a\": [1]}, \"use_cache\"")
         let file = try read(text)
-        let written = file.config.huggingFaceConfig(dtype: nil, original: file.document)
+        let written = try file.config.huggingFaceConfig(dtype: nil, original: file.document)
         #expect(written["quirk"] == ["a": [1]])
     }
 
@@ -54,7 +54,7 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             var config = preset.config
             config.name = nil
             config.dtype = .bf16
-            let text = JSONValue.object(config.huggingFaceConfig(dtype: nil)).text()
+            let text = JSONValue.object(try config.huggingFaceConfig(dtype: nil)).text()
             #expect(try read(text).config == config, "\(preset.name)")
         }
     }
@@ -66,7 +66,7 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         func goesRound(_ change: (inout ModelConfig) -> Void) throws -> Bool {
             var changed = config
             change(&changed)
-            return try read(JSONValue.object(changed.huggingFaceConfig(dtype: nil)).text()).config == changed
+            return try read(JSONValue.object(try changed.huggingFaceConfig(dtype: nil)).text()).config == changed
         }
         #expect(try goesRound { $0.headDim = 80 })
         #expect(try goesRound { $0.tiedOutput = true })
@@ -84,6 +84,38 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         })
     }
 
+    @Test func theClassFollowsFromWhatTheModelHas() throws {
+        var config = try Preset.named("kjv-llama-2.8m").config
+        func type(_ change: (inout ModelConfig) -> Void) throws -> String? {
+            var changed = config
+            change(&changed)
+            return try changed.huggingFaceConfig(dtype: nil)["model_type"]?.string
+        }
+        #expect(try type { _ in } == "llama")
+        #expect(try type { $0.qkvBias = true } == "qwen2")
+        #expect(try type { $0.qkvBias = true; $0.attentionOutputBias = true } == "llama")
+        #expect(try type { $0.slidingWindow = 5 } == "mistral")
+        #expect(throws: CheckpointError.self) { try type { $0.attentionOutputBias = true } }
+        #expect(throws: CheckpointError.self) { try type { $0.qkvBias = true; $0.mlpBias = true } }
+        #expect(throws: CheckpointError.self) {
+            try type { $0.slidingWindow = 5; $0.qkvBias = true; $0.attentionOutputBias = true }
+        }
+        config.architecture = "qwen2"
+        #expect(try type { $0.mlpBias = true } == "llama")
+    }
+
+    @Test func qwen2sWindowIsForTheLayersItSays() throws {
+        func window(_ more: String) throws -> Int? {
+            try read(
+                Self.tinyLlama.replacingOccurrences(of: "\"llama\"", with: "\"qwen2\", \"sliding_window\": 64, \(more)")
+            ).config.slidingWindow
+        }
+        #expect(try window("\"use_sliding_window\": false") == nil)
+        #expect(try window("\"use_sliding_window\": true, \"max_window_layers\": 22") == nil)
+        #expect(try window("\"use_sliding_window\": true, \"max_window_layers\": 0") == 64)
+        #expect(throws: CheckpointError.self) { try window("\"use_sliding_window\": true, \"max_window_layers\": 7") }
+    }
+
     @Test func theNewerSpellingsAreReadAndKept() throws {
         let text = Self.tinyLlama.replacingOccurrences(of: "\"rope_scaling\": null", with:
             "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 5000.0}")
@@ -92,7 +124,7 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         #expect(file.config.ropeScaling == .linear(factor: 4))
         #expect(file.config.ropeTheta == 5000)
         #expect(file.config.dtype == .f32)
-        var written = file.config.huggingFaceConfig(dtype: .f16, original: file.document)
+        var written = try file.config.huggingFaceConfig(dtype: .f16, original: file.document)
         #expect(written["rope_scaling"] == nil && written["torch_dtype"] == nil)
         #expect(written["dtype"] == "float16")
         written["dtype"] = "float32"

@@ -11,7 +11,7 @@ import Testing
     }
 
     @Test func publishedScalingsComeBack() throws {
-        for (factor, original) in [(8.0, 8192), (32.0, 8192), (4.0, 4096)] {
+        for (factor, original) in [(8.0, 8192), (32.0, 8192), (4.0, 4096), (16.0, 300)] {
             let scaling = RoPEScaling.llama3(
                 factor: factor, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: original)
             let values = try #require(RoPEFactors.values(for: Self.config(scaling)))

@@ -89,7 +89,7 @@ public struct ConfigFile: Sendable {
             switch kind {
             case .huggingFace:
                 let original = source?.kind == .huggingFace ? source?.document : nil
-                text = JSONValue.object(config.huggingFaceConfig(dtype: dtype, original: original)).text() + "\n"
+                text = JSONValue.object(try config.huggingFaceConfig(dtype: dtype, original: original)).text() + "\n"
             case .litGPT: text = FlatYAML.text(try config.litGPTConfig(name: name))
             case .litGPTEarly: text = JSONValue.object(try config.litGPTEarlyConfig(name: name)).text() + "\n"
             case .meta: text = JSONValue.object(try config.metaConfig()).text() + "\n"

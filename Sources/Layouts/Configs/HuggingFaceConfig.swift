@@ -33,7 +33,7 @@ extension ModelConfig {
         var window = try fields.integer("sliding_window")
         // A Mistral config without the key means 4096, with null means none; Qwen2 has a switch beside it.
         if type == "mistral", fields.members["sliding_window"] == nil { window = 4096 }
-        if type == "qwen2", try fields.bool("use_sliding_window") != true { window = nil }
+        if type == "qwen2" { window = try Self.qwen2Window(window, layers: fields.integer("num_hidden_layers") ?? 0, fields) }
         let attentionBias = try fields.bool("attention_bias") ?? false
         self.init(
             architecture: type, layers: try fields.requiredInteger("num_hidden_layers"), hidden: hidden, heads: heads,
@@ -50,12 +50,54 @@ extension ModelConfig {
         self = try checked(file: fields.file)
     }
 
+    /// Qwen2's window is for the layers from `max_window_layers` on, if it is switched on at all.
+    private static func qwen2Window(_ window: Int?, layers: Int, _ fields: ConfigFields) throws -> Int? {
+        guard try fields.bool("use_sliding_window") == true else { return nil }
+        let first = try fields.integer("max_window_layers") ?? 28
+        guard first > 0 else { return window ?? 4096 }
+        guard first >= layers else {
+            throw CheckpointError.unsupported(
+                "a sliding window in some layers only is not carried", file: fields.file, place: "max_window_layers",
+                expected: "0, or at least the number of layers", found: "\(first)")
+        }
+        return nil
+    }
+
+    /// The class of transformers that a model needs: Qwen2 is a Llama with biases on Q, K and V alone, Mistral one with
+    /// a sliding window.
+    private func huggingFaceType() throws -> String {
+        let type =
+            if qkvBias, !attentionOutputBias {
+                "qwen2"
+            } else if slidingWindow != nil || architecture == "mistral" {
+                "mistral"
+            } else {
+                "llama"
+            }
+        let fault: String? =
+            if attentionOutputBias != qkvBias, type != "qwen2" {
+                "biases of the attention output alone"
+            } else if type == "qwen2", mlpBias {
+                "biases of the feed-forward layers without one of the attention output"
+            } else if type == "mistral", qkvBias || mlpBias {
+                "a sliding window with biases of all projections"
+            } else {
+                nil
+            }
+        if let fault {
+            throw CheckpointError.unsupported(
+                "no class of transformers that Pannier writes has \(fault)", remedy: "choose another layout")
+        }
+        return type
+    }
+
     /// The config as transformers reads it, complete for the model's class.
     /// - Parameters:
     ///   - dtype: of the weights that are written beside it.
     ///   - original: the config.json of the source; what Pannier does not know of it is kept, in its order.
-    public func huggingFaceConfig(dtype: DType?, original: JSONObject? = nil) -> JSONObject {
-        let type = HuggingFaceDefaults.of[architecture] == nil ? "llama" : architecture
+    /// - Throws: `unsupported` when no class has what the model has.
+    public func huggingFaceConfig(dtype: DType?, original: JSONObject? = nil) throws -> JSONObject {
+        let type = try huggingFaceType()
         let newStyle = original?["rope_parameters"]?.object != nil
         var out = original ?? [:]
         func set(_ key: String, _ value: JSONValue?) {
@@ -65,12 +107,13 @@ extension ModelConfig {
         func setUnlessDefault(_ key: String, _ value: JSONValue, default usual: JSONValue) {
             if value != usual || out[key] != nil { out[key] = value }
         }
-        set("architectures", original?["architectures"] ?? .array([.string(HuggingFaceDefaults.of[type]?.className ?? "LlamaForCausalLM")]))
+        let className = JSONValue.array([.string(HuggingFaceDefaults.of[type]?.className ?? "LlamaForCausalLM")])
+        set("architectures", original?["model_type"]?.string == type ? original?["architectures"] ?? className : className)
         if original == nil {
             set("attention_bias", type == "llama" ? .bool(attentionOutputBias) : nil)
             set("attention_dropout", 0.0)
         } else {
-            setUnlessDefault("attention_bias", .bool(attentionOutputBias), default: false)
+            if type == "llama" { setUnlessDefault("attention_bias", .bool(attentionOutputBias), default: false) }
         }
         if bosToken != nil || out["bos_token_id"] != nil { set("bos_token_id", bosToken.map { JSONValue($0) } ?? .null) }
         if !eosTokens.isEmpty || out["eos_token_id"] != nil {
@@ -94,7 +137,10 @@ extension ModelConfig {
         set("rms_norm_eps", .number(normEps))
         setRoPE(&out, newStyle: newStyle)
         if type != "llama" {
-            if type == "qwen2" { set("use_sliding_window", .bool(slidingWindow != nil)) }
+            if type == "qwen2" {
+                if slidingWindow != nil { set("max_window_layers", 0) }
+                if original == nil || slidingWindow != nil { set("use_sliding_window", .bool(slidingWindow != nil)) }
+            }
             if slidingWindow != nil || type == "mistral" {
                 set("sliding_window", slidingWindow.map { JSONValue($0) } ?? .null)
             }
