@@ -24,16 +24,16 @@ public enum RoPEFactors {
             return nil
         }
         let base = Float(config.ropeTheta ?? 10000)
-        let (factor32, low32, context) = (Float(factor), Float(low), Float(original))
-        let longest = Double(original) / low
-        let shortest = Double(original) / high
+        let longest = Float(Double(original) / low)
+        let shortest = Float(Double(original) / high)
         return stride(from: 0, to: config.headDim, by: 2).map { index in
             let frequency = 1 / powf(base, Float(index) / Float(config.headDim))
-            let wavelength = Float(2 * Double.pi) / frequency
-            if wavelength < Float(shortest) { return 1 }
-            if wavelength > Float(longest) { return factor32 }
-            let smooth = (context / wavelength - low32) / Float(high - low)
-            return 1 / ((1 - smooth) / factor32 + smooth)
+            // PyTorch divides a number by a tensor as the number times the reciprocal.
+            let wavelength = (1 / frequency) * Float(2 * Double.pi)
+            if wavelength < shortest { return 1 }
+            if wavelength > longest { return Float(factor) }
+            let smooth = ((1 / wavelength) * Float(original) - Float(low)) / Float(high - low)
+            return 1 / ((1 - smooth) / Float(factor) + smooth)
         }
     }
 
