@@ -41,13 +41,13 @@ public struct ZipArchive: Sendable {
         entries.reserveCapacity(records.count)
         var end: UInt64 = 0
         for (index, record) in records.enumerated() {
-            guard record.headerOffset == end else {
+            let next = index + 1 < records.count ? records[index + 1].headerOffset : directory.offset
+            guard record.headerOffset == end, next > end else {
                 throw CheckpointError.malformed(
-                    record.headerOffset < end ? "zip entries overlap" : "bytes lie between zip entries",
+                    record.headerOffset > end ? "bytes lie between zip entries" : "zip entries overlap",
                     file: file.path, place: record.name, offset: min(end, record.headerOffset),
                     expected: "the local header at \(end)", found: "at \(record.headerOffset)")
             }
-            let next = index + 1 < records.count ? records[index + 1].headerOffset : directory.offset
             let entry = try ZipLocalHeader.check(record, in: file, next: next)
             entries.append(entry)
             end = next
