@@ -54,6 +54,9 @@ let library: [Target] = [
             "Conversion", "CKernels", "OrderedCollections",
         ]),
     module(
+        "Archive",
+        ["Bytes", "JSONText", "Tensors", "Containers", "CKernels", "CZstd", "OrderedCollections"]),
+    module(
         "Inference",
         [
             "Bytes", "JSONText", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "Conversion",

@@ -1,0 +1,183 @@
+// One chunk of a tensor: coded in the cheapest of several ways, and decoded again. Docs/ArchiveFormat.md, "Chunks".
+
+internal import CKernels
+internal import CZstd
+
+/// How the payload of a chunk is coded; the payload's first byte.
+enum ChunkMethod: UInt8 {
+    /// The bytes themselves.
+    case raw = 0
+    /// One zstd frame.
+    case zstd = 1
+    /// One unit of `width` bytes, repeated.
+    case constant = 2
+    /// Entropy-coded words: a `WordModel`, then the stream.
+    case words = 3
+    /// The same bytes as the reference.
+    case same = 4
+}
+
+/// Codes and decodes chunks. One a worker: buffers and tables are reused.
+package final class ChunkCodec {
+    /// Bytes of a chunk at most, before coding.
+    package static let maxChunk = 4 << 20
+
+    private let planner = WordPlanner()
+    private var encoders = [pannier_words_encoder](
+        repeating: pannier_words_encoder(), count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_SYMBOLS)
+    private var symbolOfCode = [UInt32](repeating: 0, count: PANNIER_WORDS_CODES)
+    private var decodeTable = [UInt32](repeating: 0, count: PANNIER_WORDS_CONTEXTS << PANNIER_WORDS_PRECISION)
+    private var out = [UInt8]()
+    private let compressor = ZSTD_createCCtx()
+    private let decompressor = ZSTD_createDCtx()
+
+    package init() {}
+
+    deinit {
+        ZSTD_freeCCtx(compressor)
+        ZSTD_freeDCtx(decompressor)
+    }
+
+    // MARK: Encoding
+
+    /// The payload of a chunk.
+    /// - Parameters:
+    ///   - width: bytes of a word that the entropy coder may look at: 1, 2, 4, or 0 for bytes of no known structure.
+    ///   - reference: as many bytes that the reader will have, or nil.
+    package func encode(
+        _ bytes: UnsafeRawBufferPointer, width: Int, reference: UnsafeRawBufferPointer?
+    ) -> [UInt8] {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return [ChunkMethod.raw.rawValue] }
+        if let reference, reference.count == bytes.count, let other = reference.baseAddress,
+            pannier_bytes_equal(base, other, bytes.count) != 0
+        {
+            return [ChunkMethod.same.rawValue]
+        }
+        let unit = width == 0 ? 1 : width
+        if bytes.count % unit == 0, isConstant(bytes, unit: unit) {
+            return [ChunkMethod.constant.rawValue, UInt8(unit)] + bytes.prefix(unit)
+        }
+        var best: [UInt8]?
+        if width > 0, bytes.count % width == 0, bytes.count >= 256 {
+            best = encodeWords(bytes, width: width, reference: reference)
+        }
+        // Text, integers, masks and whatever repeats: where the words' entropy says nothing.
+        if width == 0 || best == nil || bytes.count < 1 << 16
+            || looksRepetitive(bytes, coded: best?.count ?? bytes.count)
+        {
+            let limit = min(best?.count ?? bytes.count + 1, bytes.count + 1)
+            if let packed = zstd(bytes), packed.count + 1 < limit {
+                best = [ChunkMethod.zstd.rawValue] + packed
+            }
+        }
+        if let best, best.count <= bytes.count { return best }
+        return [ChunkMethod.raw.rawValue] + bytes
+    }
+
+    private func isConstant(_ bytes: UnsafeRawBufferPointer, unit: Int) -> Bool {
+        guard let base = bytes.baseAddress, bytes.count > unit else { return false }
+        return pannier_bytes_equal(base, base + unit, bytes.count - unit) != 0
+    }
+
+    /// Whether zstd makes a piece from the middle smaller than the entropy coder made its share: weights do not come
+    /// near that.
+    private func looksRepetitive(_ bytes: UnsafeRawBufferPointer, coded: Int) -> Bool {
+        let size = min(bytes.count, 1 << 14)
+        let from = (bytes.count - size) / 2
+        guard let packed = zstd(UnsafeRawBufferPointer(rebasing: bytes[from..<from + size]), level: 1) else { return false }
+        return Double(packed.count) * Double(bytes.count) < Double(coded) * Double(size)
+    }
+
+    private func zstd(_ bytes: UnsafeRawBufferPointer, level: Int32 = 3) -> [UInt8]? {
+        guard let compressor else { return nil }
+        let bound = ZSTD_compressBound(bytes.count)
+        let packed = [UInt8](unsafeUninitializedCapacity: bound) { buffer, initialized in
+            let size = ZSTD_compressCCtx(compressor, buffer.baseAddress, bound, bytes.baseAddress, bytes.count, level)
+            initialized = ZSTD_isError(size) == 0 ? size : 0
+        }
+        return packed.isEmpty ? nil : packed
+    }
+
+    private func encodeWords(
+        _ bytes: UnsafeRawBufferPointer, width: Int, reference: UnsafeRawBufferPointer?
+    ) -> [UInt8]? {
+        guard let words = bytes.baseAddress else { return nil }
+        let count = bytes.count / width
+        let union = pannier_words_union(words, count, Int32(width))
+        let shift = min(union.trailingZeroBitCount, 8 * width - 2)
+        let earlier = reference?.count == bytes.count ? reference?.baseAddress : nil
+        let chunk = WordPlanner.Chunk(words: words, earlier: earlier, count: count, width: width, shift: shift)
+        guard let model = planner.plan(chunk) else { return nil }
+        var packed: [UInt8] = [ChunkMethod.words.rawValue]
+        model.write(to: &packed)
+        for (symbol, code) in model.codes.enumerated() { symbolOfCode[Int(code)] = UInt32(symbol) }
+        for (context, row) in model.frequencies.enumerated() {
+            var start: UInt32 = 0
+            for (symbol, frequency) in row.enumerated() where frequency > 0 {
+                encoders[context * WordModel.maxSymbols + symbol] = pannier_words_encoder_of(start, UInt32(frequency))
+                start += UInt32(frequency)
+            }
+        }
+        var kernel = model.kernelModel
+        let capacity = bytes.count + 2048
+        if out.count < capacity { out = [UInt8](repeating: 0, count: capacity) }
+        let size = pannier_words_encode(
+            &kernel, symbolOfCode, model.symbolTable, encoders, words, model.transform == .plain ? nil : earlier,
+            count, &out, capacity)
+        guard size > 0 else { return nil }
+        packed += out[capacity - size..<capacity]
+        return packed
+    }
+
+    // MARK: Decoding
+
+    /// Decodes a payload into `bytes`, which has the chunk's exact size.
+    /// - Parameters:
+    ///   - payload: followed by at least `ChunkCodec.slack` readable bytes.
+    /// - Returns: false when the payload is damaged.
+    package func decode(
+        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer,
+        reference: UnsafeRawBufferPointer?
+    ) -> Bool {
+        guard let first = payload.first, let method = ChunkMethod(rawValue: first) else { return false }
+        guard bytes.count > 0, let to = bytes.baseAddress else { return payload.count == 1 && method == .raw }
+        let body = UnsafeRawBufferPointer(rebasing: payload[1...])
+        switch method {
+        case .raw:
+            guard body.count == bytes.count else { return false }
+            bytes.copyMemory(from: body)
+            return true
+        case .zstd:
+            guard let decompressor else { return false }
+            let size = ZSTD_decompressDCtx(decompressor, to, bytes.count, body.baseAddress, body.count)
+            return ZSTD_isError(size) == 0 && size == bytes.count
+        case .constant:
+            guard let unit = body.first.map(Int.init), unit > 0, body.count == unit + 1, bytes.count % unit == 0 else {
+                return false
+            }
+            pannier_bytes_fill(to, bytes.count, body.baseAddress.map { $0 + 1 }, unit)
+            return true
+        case .same:
+            guard body.isEmpty, let reference, reference.count == bytes.count else { return false }
+            bytes.copyMemory(from: reference)
+            return true
+        case .words:
+            guard let (model, used) = WordModel.read(body), bytes.count % model.width == 0, used <= body.count,
+                let stream = body.baseAddress
+            else { return false }
+            var earlier: UnsafeRawPointer?
+            if model.transform != .plain {
+                guard let reference, reference.count == bytes.count else { return false }
+                earlier = reference.baseAddress
+            }
+            decodeTable.withUnsafeMutableBufferPointer { model.fillDecodeTable($0) }
+            var kernel = model.kernelModel
+            return pannier_words_decode(
+                &kernel, decodeTable, model.symbolTable, (stream + used).assumingMemoryBound(to: UInt8.self),
+                body.count - used, earlier, bytes.count / model.width, to) == 0
+        }
+    }
+
+    /// Bytes that must be readable beyond the end of a payload.
+    package static let slack = Int(PANNIER_WORDS_SLACK)
+}

@@ -1,0 +1,245 @@
+// Chooses how a chunk of words is coded: its transform, buckets, contexts and frequencies, by what each would cost.
+
+internal import CKernels
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Counts what occurs in a chunk and finds the cheapest model. One a worker; its tables are reused.
+final class WordPlanner {
+    private var histogram = [UInt32](repeating: 0, count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_CODES)
+    private static let codes = PANNIER_WORDS_CODES
+
+    /// A chunk and what stood in its place before.
+    struct Chunk {
+        let words: UnsafeRawPointer
+        let earlier: UnsafeRawPointer?
+        let count: Int
+        let width: Int
+        let shift: Int
+
+        var bits: Int { 8 * width - shift }
+
+        /// A part for estimates.
+        func part(from: Int, count: Int) -> Chunk {
+            Chunk(
+                words: words + from * width, earlier: earlier.map { $0 + from * width }, count: count, width: width,
+                shift: shift)
+        }
+    }
+
+    /// What a model codes a chunk with, in bits: symbols and extra bits, and the header.
+    private struct Candidate {
+        var model: WordModel
+        var cost: Double
+    }
+
+    /// The cheapest model found; nil when the words do not fit any (too many different ones).
+    func plan(_ chunk: Chunk) -> WordModel? {
+        var transforms: [WordModel.Transform] = [.plain]
+        if chunk.earlier != nil { transforms += [.value, .delta] }
+        // Which transform, an eighth of a large chunk tells: runs of 2048 words spread over it.
+        var best = WordModel.Transform.plain
+        if transforms.count > 1 {
+            var least = Double.infinity
+            for transform in transforms {
+                if let candidate = candidate(chunk, transform, sampled: chunk.count > 1 << 18), candidate.cost < least {
+                    least = candidate.cost
+                    best = transform
+                    if chunk.count <= 1 << 18 { bestWhole = candidate }
+                }
+            }
+            if chunk.count <= 1 << 18 {
+                defer { bestWhole = nil }
+                return bestWhole?.model
+            }
+        }
+        return candidate(chunk, best, sampled: false)?.model
+    }
+
+    private var bestWhole: Candidate?
+
+    private func candidate(_ chunk: Chunk, _ transform: WordModel.Transform, sampled: Bool) -> Candidate? {
+        let parts: [Chunk] =
+            sampled
+            ? stride(from: 0, to: chunk.count - 2047, by: 16384).map { chunk.part(from: $0, count: 2048) } : [chunk]
+        // The finest buckets that the table of codes can tell apart.
+        let finest: WordModel.Bucket = transform == .delta ? .logarithmic(3) : .linear(max(0, chunk.bits - 12))
+        var model = WordModel(
+            width: chunk.width, shift: chunk.shift, transform: transform, bucket: finest, bounds: [], codes: [],
+            digits: 4, frequencies: [])
+        if transform != .plain { model.bounds = contextBounds(parts, model) }
+        var kernel = model.kernelModel
+        let contexts = model.bounds.count + 1
+        return histogram.withUnsafeMutableBufferPointer { histogram in
+            histogram[0..<contexts * Self.codes].update(repeating: 0)
+            for part in parts {
+                pannier_words_count(&kernel, part.words, part.earlier, part.count, histogram.baseAddress)
+            }
+            var best: Candidate?
+            var coarser = finest
+            for _ in 0..<6 {
+                let found = reduce(UnsafeBufferPointer(histogram), contexts: contexts, from: finest, to: coarser, model)
+                if let found {
+                    if let best, found.cost >= best.cost { break }
+                    best = found
+                }
+                switch coarser {
+                case .linear(let extra):
+                    guard extra > 0 || chunk.bits > 12, extra + 1 < chunk.bits, extra < PANNIER_WORDS_MAX_EXTRA else {
+                        return best
+                    }
+                    coarser = .linear(extra + 1)
+                case .logarithmic(let kept):
+                    guard kept > 0 else { return best }
+                    coarser = .logarithmic(kept - 1)
+                }
+            }
+            return best
+        }
+    }
+
+    /// Cuts the keys of the earlier words into intervals of about equal weight, 24 at most.
+    private func contextBounds(_ parts: [Chunk], _ model: WordModel) -> [UInt16] {
+        var kernel = model.kernelModel
+        var keys = [UInt32](repeating: 0, count: WordModel.keys)
+        var sum = 0
+        for part in parts {
+            guard let earlier = part.earlier else { continue }
+            // Every fourth run is enough to see where the weight lies.
+            let run = part.count > 4096 ? 1024 : part.count
+            for from in stride(from: 0, to: part.count - run + 1, by: 4 * run) {
+                pannier_words_count_keys(&kernel, earlier + from * part.width, run, &keys)
+                sum += run
+            }
+        }
+        var bounds: [UInt16] = []
+        var weight = 0
+        for (key, count) in keys.enumerated() {
+            if weight > 0, (weight + Int(count) / 2) * 24 > sum {
+                bounds.append(UInt16(key))
+                weight = 0
+                if bounds.count == PANNIER_WORDS_CONTEXTS - 1 { break }
+            }
+            weight += Int(count)
+        }
+        return bounds
+    }
+
+    /// The model with buckets `to`, contexts merged as long as that saves.
+    private func reduce(
+        _ histogram: UnsafeBufferPointer<UInt32>, contexts: Int, from: WordModel.Bucket, to: WordModel.Bucket,
+        _ template: WordModel
+    ) -> Candidate? {
+        // Which codes occur, and what they become.
+        var coarse = [UInt16](repeating: 0, count: Self.codes)
+        var used = [Bool](repeating: false, count: Self.codes)
+        for code in 0..<Self.codes {
+            let target = Self.coarsen(UInt16(code), from: from, to: to)
+            coarse[code] = target
+            for context in 0..<contexts where histogram[context * Self.codes + code] > 0 {
+                used[Int(target)] = true
+                break
+            }
+        }
+        let codes = used.indices.filter { used[$0] }.map { UInt16($0) }
+        guard !codes.isEmpty, codes.count <= WordModel.maxSymbols else { return nil }
+        var symbolOf = [Int](repeating: 0, count: Self.codes)
+        for (symbol, code) in codes.enumerated() { symbolOf[Int(code)] = symbol }
+        var rows: [[UInt32]] = []
+        for context in 0..<contexts {
+            var row = [UInt32](repeating: 0, count: codes.count)
+            for code in 0..<Self.codes {
+                let count = histogram[context * Self.codes + code]
+                if count > 0 { row[symbolOf[Int(coarse[code])]] += count }
+            }
+            rows.append(row)
+        }
+        var bounds = template.bounds
+        var costs = rows.map(Self.cost)
+        var gains = (1..<max(rows.count, 1)).map { costs[$0 - 1] + costs[$0] - Self.cost(Self.sum(rows[$0 - 1], rows[$0])) }
+        while let best = gains.indices.max(by: { gains[$0] < gains[$1] }), gains[best] > 0 {
+            rows[best] = Self.sum(rows[best], rows[best + 1])
+            rows.remove(at: best + 1)
+            costs[best] = Self.cost(rows[best])
+            costs.remove(at: best + 1)
+            bounds.remove(at: best)
+            gains.remove(at: best)
+            for at in [best - 1, best] where gains.indices.contains(at) {
+                gains[at] = costs[at] + costs[at + 1] - Self.cost(Self.sum(rows[at], rows[at + 1]))
+            }
+        }
+        var model = template
+        model.bucket = to
+        model.bounds = bounds
+        model.codes = codes
+        var extraBits = 0.0, total = 0.0
+        for (symbol, code) in codes.enumerated() {
+            var count = 0.0
+            for row in rows { count += Double(row[symbol]) }
+            extraBits += count * Double(to.parts(code).extra)
+            total += count
+        }
+        // Precise frequencies pay for themselves only where there is much to code.
+        model.digits = total > 400_000 ? 6 : total > 60_000 ? 4 : 3
+        for row in rows {
+            guard let frequencies = row.withUnsafeBufferPointer({ FrequencyTable.normalize($0, digits: model.digits) })
+            else { return nil }
+            model.frequencies.append(frequencies)
+        }
+        return Candidate(model: model, cost: costs.reduce(extraBits, +))
+    }
+
+    /// What a code is with coarser buckets.
+    private static func coarsen(_ code: UInt16, from: WordModel.Bucket, to: WordModel.Bucket) -> UInt16 {
+        switch (from, to) {
+        case (.linear(let fine), .linear(let coarse)):
+            return code >> UInt16(coarse - fine)
+        case (.logarithmic(let fine), .logarithmic(let coarse)):
+            if fine == coarse { return code }
+            let parts = from.parts(code)
+            let length = max(0, parts.top.bitLength - 1)
+            let drop = max(0, length - coarse)
+            // Extra bits below the kept ones, and the magnitude cut to them.
+            let extra = length + Int(parts.extra) - coarse > 0 ? length + Int(parts.extra) - coarse : 0
+            let top = extra == 0 ? Int(parts.top) << Int(parts.extra) : Int(parts.top) >> drop
+            return UInt16(truncatingIfNeeded: (extra << coarse + top) << 1 | Int(parts.sign))
+        default:
+            return code
+        }
+    }
+
+    private static func sum(_ a: [UInt32], _ b: [UInt32]) -> [UInt32] {
+        var out = a
+        for index in out.indices { out[index] &+= b[index] }
+        return out
+    }
+
+    /// Bits for the symbols of a context: entropy, and about what its frequencies take in the header.
+    private static func cost(_ row: [UInt32]) -> Double {
+        var bits = 0.0, total: UInt64 = 0
+        var header = 8.0
+        for count in row {
+            if count > 0 {
+                total += UInt64(count)
+                bits -= xlog2(count)
+                header += 5
+            } else {
+                header += 1
+            }
+        }
+        return bits + Double(total) * log2(Double(max(total, 1))) + header
+    }
+
+    /// n log2 n.
+    private static func xlog2(_ count: UInt32) -> Double {
+        count < 4096 ? table[Int(count)] : Double(count) * log2(Double(count))
+    }
+
+    private static let table: [Double] = (0..<4096).map { $0 == 0 ? 0 : Double($0) * log2(Double($0)) }
+}
