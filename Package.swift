@@ -103,7 +103,6 @@ let package = Package(
         tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"], exclude: ["Golden"]),
         tests(
             "ContainersTests", ["Bytes", "JSONText", "Tensors", "Containers", "OrderedCollections"], exclude: ["Golden"]),
-        tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],
             exclude: ["Golden"]),

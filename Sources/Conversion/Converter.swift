@@ -127,7 +127,8 @@ public struct Converter: Sendable {
             return try SafetensorsWriter(
                 in: folder, name: request.weightsName, tensors: tensors, shardSize: request.shardSize)
         case .pytorch:
-            throw CheckpointError.unsupported("PyTorch files are not written yet")
+            return try PyTorchWriter(
+                in: folder, name: request.weightsName, tensors: tensors, shardSize: request.shardSize)
         case .gguf:
             guard let parts = try parts() else {
                 return try GGUFWriter(in: folder, name: request.weightsName, tensors: tensors, metadata: plan.metadata)

@@ -32,7 +32,7 @@ struct Pannier: ParsableCommand {
 
     /// Every subcommand, in the order of the help.
     static let subcommands: [any ParsableCommand.Type] = [
-        Inspect.self, Verify.self, Convert.self, Quantize.self, Split.self, Merge.self, FormatsCommand.self,
+        Inspect.self, Verify.self, Convert.self, Quantize.self, Split.self, Merge.self, Hash.self, FormatsCommand.self,
         Run.self, Eval.self, Imatrix.self, Tokenize.self,
     ]
 }
