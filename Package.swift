@@ -94,6 +94,7 @@ let package = Package(
             ]),
             swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
+        tests("CommandLineTests", ["pannier"], exclude: ["Golden"]),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
         tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
         tests(
