@@ -13,7 +13,7 @@ public struct LanguageModel: Sendable {
     public let path: String
     public let source: ModelSource
     public var weights: ModelWeights
-    private let tokenizerResult: Result<Tokenizer, CheckpointError>
+    private var tokenizerResult: Result<Tokenizer, CheckpointError>
 
     public var config: ModelConfig { weights.config }
 
@@ -29,6 +29,9 @@ public struct LanguageModel: Sendable {
     /// The model's tokenizer.
     /// - Throws: what is wrong with it, or that there is none.
     public func tokenizer() throws -> Tokenizer { try tokenizerResult.get() }
+
+    /// Takes another tokenizer than the model's own.
+    public mutating func use(_ tokenizer: Tokenizer) { tokenizerResult = .success(tokenizer) }
 
     private static func findTokenizer(_ source: ModelSource) -> Result<Tokenizer, CheckpointError> {
         do {

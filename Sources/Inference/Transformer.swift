@@ -45,7 +45,8 @@ public struct LogitsBlock {
 public final class Transformer {
     public let config: ModelConfig
 
-    private struct Layer {
+    /// One block's weights.
+    struct Layer {
         var attnNorm: [Float]
         var q, k, v, o: WeightMatrix
         var qBias, kBias, vBias, oBias: [Float]?
@@ -54,11 +55,13 @@ public final class Transformer {
         var gateBias, upBias, downBias: [Float]?
     }
 
-    private let embedding: WeightMatrix
-    private let layers: [Layer]
-    private let outputNorm: [Float]
-    private let output: WeightMatrix
-    private let rope: RotaryEmbedding
+    // Parity tries other weights and constants in place of these.
+    var embedding: WeightMatrix
+    var layers: [Layer]
+    var outputNorm: [Float]
+    var output: WeightMatrix
+    var rope: RotaryEmbedding
+    var normEps: Float
 
     private let pool: WorkerPool
     private let product: MatrixProduct
@@ -91,6 +94,7 @@ public final class Transformer {
         outputNorm = try weights.vector(.outputNorm)
         output = config.tiedOutput ? embedding : try weights.matrix(.output)
         rope = try RotaryEmbedding(config, factors: weights.ropeFactors)
+        normEps = Float(config.normEps)
         layers = try (0..<config.layers).map { layer in
             Layer(
                 attnNorm: try weights.vector(.attnNorm, layer: layer),
@@ -155,58 +159,96 @@ public final class Transformer {
 
     private func forwardBatch(_ tokens: [Int], first: Int, cache: KVCache, observer: ForwardObserver?) {
         let n = tokens.count, position = cache.count
-        let x = x.pointer, h = h.pointer, q = q.pointer, k = k.pointer, v = v.pointer
-        let attended = attended.pointer, gate = gate.pointer, up = up.pointer
-
-        cache.reserve(position + n)
-        reserveAttention(lastPosition: position + n - 1)
-        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
+        let x = x.pointer
+        prepare(position: position, n, cache)
         for (index, token) in tokens.enumerated() { embedding.decode(row: token, into: x + index * config.hidden) }
         observer?.hidden?(-1, first, n, x)
-
         for (index, layer) in layers.enumerated() {
-            // Attention: x += Wo · attend(Wq · norm(x), Wk · norm(x), Wv · norm(x))
-            rmsNorm(x, layer.attnNorm, n, into: h)
-            observer?.input?(roles([.attnQ, .attnK, .attnV], index), n, config.hidden, h)
-            product.multiply(
-                h, tokens: n, columns: config.hidden,
-                [
-                    Projection(matrix: layer.q, bias: layer.qBias, out: q),
-                    Projection(matrix: layer.k, bias: layer.kBias, out: k),
-                    Projection(matrix: layer.v, bias: layer.vBias, out: v),
-                ])
-            rotate(q, heads: config.heads, n)
-            rotate(k, heads: config.kvHeads, n)
-            store(k, v, layer: index, position: position, n, cache)
-            attend(q, layer: index, position: position, n, cache, into: attended)
-            observer?.input?(roles([.attnOutput], index), n, config.queryRows, attended)
-            product.multiply(
-                attended, tokens: n, columns: config.queryRows,
-                [Projection(matrix: layer.o, bias: layer.oBias, out: h)])
-            add(h, n, to: x)
-
-            // Feed-forward: x += Wdown · (silu(Wgate · norm(x)) ⊙ (Wup · norm(x)))
-            rmsNorm(x, layer.ffnNorm, n, into: h)
-            observer?.input?(roles([.ffnGate, .ffnUp], index), n, config.hidden, h)
-            product.multiply(
-                h, tokens: n, columns: config.hidden,
-                [
-                    Projection(matrix: layer.gate, bias: layer.gateBias, out: gate),
-                    Projection(matrix: layer.up, bias: layer.upBias, out: up),
-                ])
-            gateUp(gate, up, n)
-            observer?.input?(roles([.ffnDown], index), n, config.ffn, gate)
-            product.multiply(
-                gate, tokens: n, columns: config.ffn,
-                [Projection(matrix: layer.down, bias: layer.downBias, out: h)])
-            add(h, n, to: x)
+            run(layer, index, position: position, n, cache, observer)
             observer?.hidden?(index, first, n, x)
         }
         cache.count = position + n
         if let hidden = observer?.hidden {
-            rmsNorm(x, outputNorm, n, into: h)
-            hidden(config.layers, first, n, h)
+            rmsNorm(x, outputNorm, n, into: h.pointer)
+            hidden(config.layers, first, n, h.pointer)
         }
+    }
+
+    private func prepare(position: Int, _ n: Int, _ cache: KVCache) {
+        cache.reserve(position + n)
+        reserveAttention(lastPosition: position + n - 1)
+        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
+    }
+
+    /// One block: the residual stream x of n tokens goes through attention and the feed-forward layer.
+    private func run(
+        _ layer: Layer, _ index: Int, position: Int, _ n: Int, _ cache: KVCache, _ observer: ForwardObserver?
+    ) {
+        let x = x.pointer, h = h.pointer, q = q.pointer, k = k.pointer, v = v.pointer
+        let attended = attended.pointer, gate = gate.pointer, up = up.pointer
+
+        // Attention: x += Wo · attend(Wq · norm(x), Wk · norm(x), Wv · norm(x))
+        rmsNorm(x, layer.attnNorm, n, into: h)
+        observer?.input?(roles([.attnQ, .attnK, .attnV], index), n, config.hidden, h)
+        product.multiply(
+            h, tokens: n, columns: config.hidden,
+            [
+                Projection(matrix: layer.q, bias: layer.qBias, out: q),
+                Projection(matrix: layer.k, bias: layer.kBias, out: k),
+                Projection(matrix: layer.v, bias: layer.vBias, out: v),
+            ])
+        rotate(q, heads: config.heads, n)
+        rotate(k, heads: config.kvHeads, n)
+        store(k, v, layer: index, position: position, n, cache)
+        attend(q, layer: index, position: position, n, cache, into: attended)
+        observer?.input?(roles([.attnOutput], index), n, config.queryRows, attended)
+        product.multiply(
+            attended, tokens: n, columns: config.queryRows,
+            [Projection(matrix: layer.o, bias: layer.oBias, out: h)])
+        add(h, n, to: x)
+
+        // Feed-forward: x += Wdown · (silu(Wgate · norm(x)) ⊙ (Wup · norm(x)))
+        rmsNorm(x, layer.ffnNorm, n, into: h)
+        observer?.input?(roles([.ffnGate, .ffnUp], index), n, config.hidden, h)
+        product.multiply(
+            h, tokens: n, columns: config.hidden,
+            [
+                Projection(matrix: layer.gate, bias: layer.gateBias, out: gate),
+                Projection(matrix: layer.up, bias: layer.upBias, out: up),
+            ])
+        gateUp(gate, up, n)
+        observer?.input?(roles([.ffnDown], index), n, config.ffn, gate)
+        product.multiply(
+            gate, tokens: n, columns: config.ffn,
+            [Projection(matrix: layer.down, bias: layer.downBias, out: h)])
+        add(h, n, to: x)
+    }
+
+    /// What one block makes of a residual stream `[tokens, hidden]` at positions 0, 1, ...
+    /// - Parameter tokens: at most `batch`.
+    func output(of layer: Layer, hidden: [Float], tokens: Int) -> [Float] {
+        var one = config
+        one.layers = 1
+        let cache = KVCache(one)
+        prepare(position: 0, tokens, cache)
+        for index in hidden.indices { x.pointer[index] = hidden[index] }
+        run(layer, 0, position: 0, tokens, cache, nil)
+        return Array(UnsafeBufferPointer(start: x.pointer, count: tokens * config.hidden))
+    }
+
+    /// The logits `[tokens, vocab]` that follow from a residual stream.
+    func logits(ofHidden hidden: [Float], tokens: Int) -> [Float] {
+        var all: [Float] = []
+        for start in stride(from: 0, to: tokens, by: logitsBatch) {
+            let n = min(logitsBatch, tokens - start)
+            for index in 0..<n * config.hidden { x.pointer[index] = hidden[start * config.hidden + index] }
+            rmsNorm(x.pointer, outputNorm, n, into: h.pointer)
+            product.multiply(
+                h.pointer, tokens: n, columns: config.hidden,
+                [Projection(matrix: output, bias: nil, out: logits.pointer)])
+            all += UnsafeBufferPointer(start: logits.pointer, count: n * config.vocab)
+        }
+        return all
     }
 
     /// logits = Woutput · norm(x), for some tokens of the batch that begins at `first`.
@@ -232,7 +274,7 @@ public final class Transformer {
     private func rmsNorm(
         _ x: UnsafePointer<Float>, _ weight: [Float], _ tokens: Int, into y: UnsafeMutablePointer<Float>
     ) {
-        let width = config.hidden, eps = Float(config.normEps)
+        let width = config.hidden, eps = normEps
         weight.withUnsafeBufferPointer { weight in
             pool.run(over: tokens, by: 16) { range, _ in
                 for token in range {

@@ -47,7 +47,7 @@ public final class WeightMatrix: @unchecked Sendable {
     deinit { pointers.deallocate() }
 
     /// A matrix of f32 values of its own.
-    convenience init(values: [Float], columns: Int) throws {
+    package convenience init(values: [Float], columns: Int) throws {
         let buffer = FloatBuffer(values.count)
         for (index, value) in values.enumerated() { buffer.pointer[index] = value }
         let rows = columns > 0 ? values.count / columns : 0
@@ -67,7 +67,7 @@ public final class WeightMatrix: @unchecked Sendable {
     }
 
     /// All values, row by row.
-    func decoded() -> [Float] {
+    package func decoded() -> [Float] {
         [Float](unsafeUninitializedCapacity: rows * columns) { buffer, initialized in
             if let base = buffer.baseAddress {
                 for row in 0..<rows { decode(row: row, into: base + row * columns) }
@@ -77,7 +77,7 @@ public final class WeightMatrix: @unchecked Sendable {
     }
 
     /// The same bytes with the rows in another order (or only some of them).
-    func selecting(rows order: [Int]) throws -> WeightMatrix {
+    package func selecting(rows order: [Int]) throws -> WeightMatrix {
         try WeightMatrix(
             rows: order.compactMap { pointers[$0] }, columns: columns, dtype: dtype, owners: [self])
     }

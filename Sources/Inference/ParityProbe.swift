@@ -1,0 +1,232 @@
+// Looking for the layer at fault: each of the candidate's layers is given the reference's hidden state, so that a layer
+// answers for itself alone; and at the layers that are wrong, known mistakes of conversions are undone, one after the
+// other, to see which it was.
+
+internal import CKernels
+internal import Layouts
+internal import Tensors
+
+struct ParityProbe {
+    let comparison: ParityComparison
+    let tokens: [Int]
+    /// The reference's residual stream before layer l at l, behind the last layer at n.
+    let states: [[Float]]
+    private let referenceLogits: [Float]
+
+    var left: Transformer { comparison.left }
+    var right: Transformer { comparison.right }
+    var layerCount: Int { left.config.layers }
+
+    init(_ comparison: ParityComparison, tokens: [Int]) throws {
+        self.comparison = comparison
+        self.tokens = tokens
+        let left = comparison.left
+        var kept = HiddenStates()
+        var observer = ForwardObserver()
+        observer.hidden = { kept.keep($0, $2, left.config.hidden, $3) }
+        try left.forward(tokens, cache: KVCache(left.config), wanted: 0..<0, observer: observer) { _ in }
+        states = (0...left.config.layers).map { kept.layers[$0 - 1] ?? [] }
+        referenceLogits = left.logits(ofHidden: states[left.config.layers], tokens: tokens.count)
+    }
+
+    // MARK: Errors
+
+    /// The error of what a layer of the candidate adds to the reference's hidden state.
+    func ownError(_ layer: Int, with weights: Transformer.Layer? = nil) -> Double {
+        let ours = right.output(of: weights ?? right.layers[layer], hidden: states[layer], tokens: tokens.count)
+        let before = states[layer], after = states[layer + 1]
+        var error = 0.0, size = 0.0
+        for index in after.indices {
+            let difference = Double(ours[index]) - Double(after[index])
+            let added = Double(after[index]) - Double(before[index])
+            error += difference * difference
+            size += added * added
+        }
+        return Self.ratio(error, size)
+    }
+
+    /// The error of the candidate's embedding of the tokens, taken from rows further on by `shift`.
+    func embeddingError(shift: Int = 0) -> Double {
+        let width = left.config.hidden
+        let row = FloatBuffer(width)
+        var error = 0.0, size = 0.0
+        for (index, token) in tokens.enumerated() {
+            let place = token + shift
+            guard place >= 0, place < right.config.vocab else { continue }
+            right.embedding.decode(row: place, into: row.pointer)
+            for column in 0..<width {
+                let reference = Double(states[0][index * width + column])
+                let difference = Double(row.pointer[column]) - reference
+                error += difference * difference
+                size += reference * reference
+            }
+        }
+        return Self.ratio(error, size)
+    }
+
+    /// The error of the logits that the candidate's final norm and output make of the reference's last hidden state.
+    func outputError() -> Double {
+        let ours = right.logits(ofHidden: states[layerCount], tokens: tokens.count)
+        var error = 0.0, size = 0.0
+        for token in tokens.indices {
+            for id in 0..<comparison.vocab {
+                let reference = Double(referenceLogits[token * left.config.vocab + id])
+                let difference = Double(ours[token * right.config.vocab + id]) - reference
+                error += difference * difference
+                size += reference * reference
+            }
+        }
+        return Self.ratio(error, size)
+    }
+
+    private static func ratio(_ error: Double, _ size: Double) -> Double {
+        if size > 0 { return (error / size).squareRoot() }
+        return error > 0 ? .infinity : 0
+    }
+
+    // MARK: Layers
+
+    func layers(_ hidden: HiddenError) -> [LayerParity] {
+        var own = [embeddingError()]
+        for layer in 0..<layerCount { own.append(ownError(layer)) }
+        own.append(outputError())
+        let inner = own[1...layerCount].sorted()
+        let median = inner.isEmpty ? 0 : inner[(inner.count - 1) / 2]
+        return own.enumerated().map { index, error in
+            let layer = index - 1
+            var expected = 1e-5 + 4 * storageError(layer)
+            // Layers of one model are alike: one that is much worse than most is wrong.
+            if (0..<layerCount).contains(layer) { expected = min(expected, max(5 * median, 1e-4)) }
+            return LayerParity(
+                layer: layer, relativeError: hidden.relative(layer), ownError: error, expectedError: expected)
+        }
+    }
+
+    /// What the worst stored tensor of a layer explains.
+    private func storageError(_ layer: Int) -> Double {
+        func error(_ ours: WeightMatrix, _ theirs: WeightMatrix) -> Double {
+            ExpectedError.of(ours.dtype, from: theirs.dtype)
+        }
+        if layer < 0 { return error(right.embedding, left.embedding) }
+        if layer >= layerCount { return error(right.output, left.output) }
+        return LayerPart.matrices.map { error(right.layers[layer][keyPath: $0.path], left.layers[layer][keyPath: $0.path]) }
+            .max() ?? 0
+    }
+
+    // MARK: Hints
+
+    func hints(_ report: ParityReport) throws -> [ParityHint] {
+        let divergent = report.layers.filter(\.isDivergent)
+        // Where no layer stands out, the worst one is looked at.
+        let worst = report.layers.max { $0.ownError < $1.ownError }.map { [$0] } ?? []
+        let suspects = divergent.isEmpty ? worst.filter { $0.ownError > 1e-5 } : divergent
+        var hints = report.hints
+        var inner: [ParityHint] = []
+        for suspect in suspects {
+            switch suspect.layer {
+            case -1: hints += embeddingHints(suspect)
+            case layerCount: hints += outputHints(suspect)
+            default:
+                // The first layers in full; later ones usually have the same fault.
+                guard inner.count < 8 else { continue }
+                inner += try LayerTrials(self, layer: suspect.layer).hints(
+                    before: suspect.ownError, preferred: inner.first?.code)
+            }
+        }
+        return hints + Self.merged(inner)
+    }
+
+    /// The same fault in many layers is said once.
+    private static func merged(_ hints: [ParityHint]) -> [ParityHint] {
+        var merged: [ParityHint] = []
+        var more: [Int: Int] = [:]
+        for hint in hints {
+            if let place = merged.firstIndex(where: { $0.code == hint.code }), merged[place].layer != hint.layer,
+                merged.count(where: { $0.code == hint.code }) >= 3 || hint.code.hasPrefix("rope_") || hint.code == "norm_eps"
+            {
+                more[place, default: 0] += 1
+            } else {
+                merged.append(hint)
+            }
+        }
+        for (place, count) in more {
+            merged[place].message += "; the same in \(count) more layer\(count == 1 ? "" : "s")"
+        }
+        return merged
+    }
+
+    private func embeddingHints(_ suspect: LayerParity) -> [ParityHint] {
+        let tried = [-3, -2, -1, 1, 2, 3].map { (shift: $0, error: embeddingError(shift: $0)) }
+        if let best = tried.min(by: { $0.error < $1.error }), best.error < 0.2 * suspect.ownError {
+            let direction = best.shift > 0 ? "down" : "up"
+            return [
+                ParityHint(
+                    code: "embedding_shift", layer: -1,
+                    message: "the embedding's rows are shifted \(direction) by \(abs(best.shift)): taking row t "
+                        + "\(best.shift > 0 ? "+" : "-") \(abs(best.shift)) for token t brings its relative error from "
+                        + "\(Self.text(suspect.ownError)) to \(Self.text(best.error))",
+                    before: suspect.ownError, after: best.error)
+            ]
+        }
+        guard let rows = try? RowFaults(reference: left.embedding, candidate: right.embedding, rows: tokens) else { return [] }
+        return [
+            ParityHint(
+                code: "embedding_rows", layer: -1, message: "the embedding differs: \(rows.description)",
+                before: suspect.ownError, after: suspect.ownError)
+        ]
+    }
+
+    private func outputHints(_ suspect: LayerParity) -> [ParityHint] {
+        let saved = (right.output, right.outputNorm, right.normEps)
+        var best: (code: String, title: String, error: Double)?
+        func attempt(_ code: String, _ title: String, _ change: () throws -> Void) {
+            defer { (right.output, right.outputNorm, right.normEps) = saved }
+            guard (try? change()) != nil else { return }
+            let error = outputError()
+            if error < 0.2 * suspect.ownError, error < 0.5 * (best?.error ?? .infinity) { best = (code, title, error) }
+        }
+        if right.normEps != left.normEps {
+            attempt("norm_eps", "using the reference's norm epsilon, \(left.normEps) in place of \(right.normEps),") {
+                right.normEps = left.normEps
+            }
+        }
+        attempt("output_tied", "taking the embedding for the output") { right.output = right.embedding }
+        for shift in [-1, 1, -2, 2] {
+            attempt("output_shift", "taking the output's row t \(shift > 0 ? "+" : "-") \(abs(shift)) for token t") {
+                let last = right.output.rows - 1
+                right.output = try right.output.selecting(rows: (0...last).map { min(last, max(0, $0 + shift)) })
+            }
+        }
+        attempt("output_norm", "taking the reference's final norm") { right.outputNorm = left.outputNorm }
+        attempt("output_transposed", "transposing the output") { right.output = try right.output.transposed() }
+        if let (scale, _) = try? TensorComparison(left.output, right.output).scale, abs(scale - 1) > 0.01 {
+            attempt("scaled", "multiplying the output by \(Self.text(scale))") {
+                right.output = try right.output.scaled(by: Float(scale))
+            }
+        }
+        if best == nil {
+            attempt("tensor", "taking the reference's output") { right.output = left.output }
+        }
+        guard let best else { return [] }
+        return [
+            ParityHint(
+                code: best.code, layer: layerCount,
+                message: "\(best.title) brings the relative error of the logits from \(Self.text(suspect.ownError)) to "
+                    + Self.text(best.error), before: suspect.ownError, after: best.error)
+        ]
+    }
+
+    /// Two significant digits: 0.81, 3e-07.
+    static func text(_ value: Double) -> String {
+        guard value.isFinite, value > 0 else { return value == 0 ? "0" : "\(value)" }
+        var exponent = 0, mantissa = value
+        while mantissa < 1 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
+        while mantissa >= 10 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
+        let digits = (mantissa * 10).rounded() / 10
+        if exponent >= -3, exponent < 4 {
+            let scale = [1e3, 1e4, 1e5, 1e6][min(3, max(0, -exponent))]
+            return "\((value * scale / 100).rounded() / (scale / 100))"
+        }
+        return "\(digits)e\(exponent)"
+    }
+}

@@ -1,0 +1,132 @@
+// pannier parity: do two checkpoints compute the same?
+
+internal import ArgumentParser
+internal import Bytes
+internal import Conversion
+internal import Inference
+internal import JSONText
+internal import OrderedCollections
+internal import Tensors
+
+struct Parity: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Prove that a conversion kept the model: run both checkpoints and compare.",
+        discussion: """
+            Both models run over the same text, in f32. With --layers every layer is compared as well, each given the \
+            reference's hidden state; where one is wrong, known mistakes of conversions are undone in turn, and what \
+            helped is said. Ends with status 1 when the mean KL divergence is above --max-kld or something is wrong.
+
+            EXAMPLE
+              pannier parity TinyLlama-1.1B-Chat-v1.0 tiny-Q4_K_M.gguf --text heldout.txt --layers --html parity.html
+            """)
+
+    @Argument(help: "The checkpoint that is right.", completion: .file())
+    var reference: String
+
+    @Argument(help: "The checkpoint that is asked about.", completion: .file())
+    var candidate: String
+
+    @Option(help: ArgumentHelp("The text to run them over.", valueName: "file"), completion: .file())
+    var text: String
+
+    @Flag(help: "Compare every layer, and look for the fault where there is one.")
+    var layers = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The largest mean KL divergence that passes (default: by the candidate's formats, 0.01 for 16 bits, 0.1 "
+                + "for 4).", valueName: "X"))
+    var maxKld: Double?
+
+    @Option(help: ArgumentHelp("Write a page with plots.", valueName: "file"), completion: .file())
+    var html: String?
+
+    @Flag(help: "Replace the --html file if it is there.")
+    var force = false
+
+    @OptionGroup var extent: TextOptions
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if let maxKld, !(maxKld >= 0) { throw ValidationError("--max-kld takes a number of at least 0") }
+    }
+
+    func run() throws {
+        common.apply()
+        let left = try LanguageModel(reference), right = try LanguageModel(candidate)
+        let inputs = (left.source.reader.files + right.source.reader.files).map(\.identity)
+        let staged = try html.map {
+            try StagedOutput(file: $0, options: OutputOptions(force: force, inputs: inputs))
+        }
+        let comparison = try ParityComparison(reference: left, candidate: right, threads: common.threadCount)
+        let report = try comparison.run(
+            text: TextFile.read(text), context: extent.context(for: left.config), chunks: extent.chunks, limit: maxKld,
+            layers: layers
+        ) { done, count in Console.detail("chunk \(done) of \(count)") }
+        if let staged {
+            try OutputFile(creating: staged.path).write(
+                Array(report.html(reference: reference, candidate: candidate).utf8), at: 0)
+            try staged.publish()
+        }
+        if json.json { Console.print(Self.json(report)) } else { Self.print(report) }
+        if !report.ok { throw ExitCode(1) }
+    }
+
+    private static func json(_ report: ParityReport) -> JSONValue {
+        [
+            "schema": "pannier.parity/1",
+            "tokens": JSONValue(report.tokens),
+            "mean_kld": JSONValue(report.meanKLD),
+            "median_kld": JSONValue(report.medianKLD),
+            "kld_99": JSONValue(report.kld99),
+            "max_kld": JSONValue(report.maxKLD),
+            "kld_limit": JSONValue(report.limit),
+            "top1_agreement": JSONValue(report.top1Agreement),
+            "max_abs_logit": JSONValue(report.maxAbsLogit),
+            "logit_nmse": JSONValue(report.logitNMSE),
+            "perplexity_reference": JSONValue(report.perplexityReference),
+            "perplexity_candidate": JSONValue(report.perplexityCandidate),
+            "first_divergent_layer": report.firstDivergentLayer.map { JSONValue($0) } ?? .null,
+            "layers": .array(
+                report.layers.map {
+                    [
+                        "layer": JSONValue($0.layer), "relative_error": JSONValue($0.relativeError),
+                        "own_error": JSONValue($0.ownError), "expected_error": JSONValue($0.expectedError),
+                        "divergent": .bool($0.isDivergent),
+                    ]
+                }),
+            "hints": .array(
+                report.hints.map {
+                    [
+                        "code": .string($0.code), "layer": $0.layer.map { JSONValue($0) } ?? .null,
+                        "message": .string($0.message), "error_before": JSONValue($0.before),
+                        "error_after": JSONValue($0.after),
+                    ]
+                }),
+            "faults": .array(report.faults.map(JSONValue.string)),
+            "ok": .bool(report.ok),
+        ]
+    }
+
+    private static func print(_ report: ParityReport) {
+        Console.print("mean KL divergence   \(Human.significant(report.meanKLD)) (limit \(Human.significant(report.limit)))")
+        Console.print(
+            "median, 99 %, max    \(Human.significant(report.medianKLD)), \(Human.significant(report.kld99)), "
+                + Human.significant(report.maxKLD))
+        Console.print("same likeliest token \(Human.fixed(100 * report.top1Agreement, 2)) %")
+        Console.print("largest logit error  \(Human.significant(report.maxAbsLogit)), NMSE \(Human.significant(report.logitNMSE))")
+        Console.print(
+            "perplexity           \(Human.fixed(report.perplexityReference, 4)) and \(Human.fixed(report.perplexityCandidate, 4))")
+        Console.print("predictions          \(report.tokens)")
+        for layer in report.layers {
+            let name = layer.layer < 0 ? "embedding" : layer == report.layers.last ? "output" : "layer \(layer.layer)"
+            Console.print(
+                "  \(name): hidden state \(Human.significant(layer.relativeError)), own "
+                    + Human.significant(layer.ownError) + (layer.isDivergent ? "  DIVERGENT" : ""))
+        }
+        for fault in report.faults { Console.print("fault: \(fault)") }
+        for hint in report.hints { Console.print("hint: \(hint.message)") }
+        Console.print(report.ok ? "parity" : "no parity")
+    }
+}

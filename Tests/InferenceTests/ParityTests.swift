@@ -1,0 +1,203 @@
+// A matrix of broken conversions: parity flags each, names the first wrong layer, and says what was wrong.
+
+import Foundation
+import Testing
+
+import Inference
+import Layouts
+import Tensors
+import Tokenizers
+
+/// Something done wrong to the sample model in memory.
+struct BrokenConversion: CustomTestStringConvertible, Sendable {
+    let testDescription: String
+    /// The first layer that parity has to name.
+    let layer: Int?
+    /// The hint it has to give; nil where naming the layer is enough.
+    let hint: String?
+    let damage: @Sendable (inout LanguageModel) throws -> Void
+
+    init(
+        _ name: String, layer: Int?, hint: String?, _ damage: @escaping @Sendable (inout LanguageModel) throws -> Void
+    ) {
+        testDescription = name
+        self.layer = layer
+        self.hint = hint
+        self.damage = damage
+    }
+
+    static let all: [BrokenConversion] = [
+        BrokenConversion("K not permuted for GGUF, in all layers", layer: 0, hint: "rope_permutation_missing") { model in
+            for layer in 0..<4 { try permute(&model, .attnK, layer, toHalves) }
+        },
+        BrokenConversion("K permuted once too often in layer 3", layer: 3, hint: "rope_permutation") { model in
+            try permute(&model, .attnK, 3, toPairs)
+        },
+        BrokenConversion("Q permuted twice in all layers", layer: 0, hint: "rope_permutation") { model in
+            for layer in 0..<4 { try permute(&model, .attnQ, layer, toPairs) }
+        },
+        BrokenConversion("fused QKV read as concatenated", layer: 1, hint: "qkv_interleaving") { model in
+            try regroup(&model, layer: 1) { canonical in
+                // The fused rows lie in group order: 4 query heads, a key head, a value head, 2 groups of 32 rows.
+                var stored = [Int](repeating: 0, count: canonical.count)
+                for (place, row) in groupOrder.enumerated() { stored[place] = canonical[row] }
+                return stored
+            }
+        },
+        BrokenConversion("fused QKV read as interleaved", layer: 2, hint: "qkv_interleaving") { model in
+            try regroup(&model, layer: 2) { canonical in
+                var read = [Int](repeating: 0, count: canonical.count)
+                for (place, row) in groupOrder.enumerated() { read[row] = canonical[place] }
+                return read
+            }
+        },
+        BrokenConversion("gate and up swapped in layer 2", layer: 2, hint: "gate_up_swap") { model in
+            let gate = TensorRole(.ffnGate, layer: 2), up = TensorRole(.ffnUp, layer: 2)
+            (model.weights.matrices[gate], model.weights.matrices[up]) = (
+                model.weights.matrices[up], model.weights.matrices[gate]
+            )
+        },
+        BrokenConversion("layers from 1 on shifted by one", layer: 1, hint: "layer_shift") { model in
+            let old = model.weights
+            for layer in 1..<3 {
+                for role in Role.allCases where role.isPerLayer {
+                    let from = TensorRole(role, layer: layer + 1), to = TensorRole(role, layer: layer)
+                    if let matrix = old.matrices[from] { model.weights.matrices[to] = matrix }
+                    if let vector = old.vectors[from] { model.weights.vectors[to] = vector }
+                }
+            }
+        },
+        BrokenConversion("wrong norm epsilon", layer: 0, hint: "norm_eps") { $0.weights.config.normEps = 1e-3 },
+        BrokenConversion("wrong RoPE base", layer: 0, hint: "rope_base") { $0.weights.config.ropeTheta = 500_000 },
+        BrokenConversion("truncated vocabulary", layer: nil, hint: nil) { model in
+            model.weights.config.vocab = 1000
+            for role in [TensorRole(.tokenEmbedding), TensorRole(.output)] {
+                model.weights.matrices[role] = try model.weights.matrices[role]?.selecting(rows: Array(0..<1000))
+            }
+        },
+        BrokenConversion("all of attn_v doubled in layer 1", layer: 1, hint: "scaled") { model in
+            let role = TensorRole(.attnV, layer: 1)
+            model.weights.matrices[role] = try model.weights.matrices[role]?.scaled(by: 2)
+        },
+        BrokenConversion("one block's scale doubled", layer: 2, hint: "rows") { model in
+            try edit(&model, .ffnUp, 2) { values in for column in 64..<96 { values[100 * 256 + column] *= 2 } }
+        },
+        BrokenConversion("one row zeroed", layer: 2, hint: "rows") { model in
+            try edit(&model, .ffnDown, 2) { values in for column in 0..<512 { values[17 * 512 + column] = 0 } }
+        },
+        BrokenConversion("tokenizer shifted by one", layer: nil, hint: "tokenizer_shift") { model in
+            var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: sample + "/tokenizer.model")))
+            // One more piece in front, of the type unused.
+            bytes.insert(contentsOf: [0x0a, 0x06, 0x0a, 0x02, 0x7e, 0x7e, 0x18, 0x05], at: 0)
+            let path = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+            try Data(bytes).write(to: path)
+            defer { try? FileManager.default.removeItem(at: path) }
+            model.use(try Tokenizer(path: path.path))
+        },
+        BrokenConversion("transposed projection", layer: 0, hint: "transposed") { model in
+            let role = TensorRole(.attnOutput, layer: 0)
+            model.weights.matrices[role] = try model.weights.matrices[role]?.transposed()
+        },
+        BrokenConversion("embedding shifted by one row", layer: -1, hint: "embedding_shift") { model in
+            let role = TensorRole(.tokenEmbedding)
+            model.weights.matrices[role] = try model.weights.matrices[role]?.selecting(rows: [0] + Array(0..<1023))
+        },
+        BrokenConversion("embedding in place of the output", layer: 4, hint: nil) { model in
+            model.weights.matrices[TensorRole(.output)] = model.weights.matrices[TensorRole(.tokenEmbedding)]
+        },
+        BrokenConversion("norms swapped in layer 3", layer: 3, hint: "norm_swap") { model in
+            let a = TensorRole(.attnNorm, layer: 3), b = TensorRole(.ffnNorm, layer: 3)
+            (model.weights.vectors[a], model.weights.vectors[b]) = (model.weights.vectors[b], model.weights.vectors[a])
+        },
+    ]
+
+    // MARK: Tools. Heads are 32 wide; 8 query heads, 2 key/value heads.
+
+    static let toHalves: @Sendable (Int) -> Int = { $0 < 16 ? 2 * $0 : 2 * ($0 - 16) + 1 }
+    static let toPairs: @Sendable (Int) -> Int = { $0 % 2 == 0 ? $0 / 2 : 16 + $0 / 2 }
+
+    /// Rows of [q; k; v] in the order of query groups.
+    static let groupOrder: [Int] = {
+        var order: [Int] = []
+        for group in 0..<2 {
+            order += (group * 128)..<(group * 128 + 128)
+            order += (256 + group * 32)..<(288 + group * 32)
+            order += (320 + group * 32)..<(352 + group * 32)
+        }
+        return order
+    }()
+
+    static func permute(_ model: inout LanguageModel, _ role: Role, _ layer: Int, _ map: (Int) -> Int) throws {
+        let role = TensorRole(role, layer: layer)
+        let matrix = try #require(model.weights.matrices[role])
+        model.weights.matrices[role] = try matrix.selecting(rows: (0..<matrix.rows).map { $0 / 32 * 32 + map($0 % 32) })
+    }
+
+    static func regroup(_ model: inout LanguageModel, layer: Int, _ order: ([Int]) -> [Int]) throws {
+        let roles = [Role.attnQ, .attnK, .attnV].map { TensorRole($0, layer: layer) }
+        let parts = try roles.map { try #require(model.weights.matrices[$0]) }
+        let rows = order(Array(0..<384))
+        for (role, range) in zip(roles, [0..<256, 256..<320, 320..<384]) {
+            model.weights.matrices[role] = try WeightMatrix.gather(parts, rows: Array(rows[range]))
+        }
+    }
+
+    static func edit(_ model: inout LanguageModel, _ role: Role, _ layer: Int, _ change: (inout [Float]) -> Void) throws {
+        let role = TensorRole(role, layer: layer)
+        let matrix = try #require(model.weights.matrices[role])
+        var values = matrix.decoded()
+        change(&values)
+        model.weights.matrices[role] = try WeightMatrix(values: values, columns: matrix.columns)
+    }
+}
+
+@Suite struct ParityTests {
+    static let text = """
+        And it came to pass in those days, that he went out into a mountain to pray, and continued all night in prayer \
+        to God. And when it was day, he called unto him his disciples: and of them he chose twelve, whom also he named \
+        apostles; Simon, whom he also named Peter, and Andrew his brother, James and John, Philip and Bartholomew, \
+        Matthew and Thomas, James the son of Alphaeus, and Simon called Zelotes, and Judas the brother of James, and \
+        Judas Iscariot, which also was the traitor.
+        """
+
+    static func report(_ candidate: LanguageModel) throws -> ParityReport {
+        let comparison = try ParityComparison(reference: LanguageModel(sample), candidate: candidate, threads: 2)
+        return try comparison.run(text: text, context: 128, chunks: 1, limit: nil, layers: true)
+    }
+
+    @Test func aModelIsAtParityWithItself() throws {
+        let report = try Self.report(LanguageModel(sample))
+        #expect(report.ok)
+        #expect(report.maxKLD == 0)
+        #expect(report.top1Agreement == 1)
+        #expect(report.maxAbsLogit == 0)
+        #expect(report.layers.count == 6)
+        #expect(report.layers.allSatisfy { $0.relativeError == 0 && $0.ownError == 0 })
+        #expect(report.hints.isEmpty)
+    }
+
+    @Test(arguments: BrokenConversion.all) func flagsABrokenConversion(_ broken: BrokenConversion) throws {
+        var candidate = try LanguageModel(sample)
+        try broken.damage(&candidate)
+        let report = try Self.report(candidate)
+        #expect(!report.ok)
+        #expect(report.firstDivergentLayer == broken.layer)
+        if let hint = broken.hint {
+            let given = report.hints.map(\.code)
+            #expect(given.first == hint, "\(report.hints.map(\.message))")
+        } else {
+            #expect(!report.faults.isEmpty || !report.hints.isEmpty)
+        }
+    }
+
+    @Test func theReportIsOnePage() throws {
+        var candidate = try LanguageModel(sample)
+        try BrokenConversion.permute(&candidate, .attnK, 3, BrokenConversion.toPairs)
+        let page = try Self.report(candidate).html(reference: "a<b", candidate: "c&d")
+        #expect(page.hasPrefix("<!doctype html>"))
+        #expect(page.contains("a&lt;b") && page.contains("c&amp;d"))
+        #expect(page.contains("undoing the RoPE permutation on attn_k of layer 3"))
+        #expect(page.contains("prefers-color-scheme: dark"))
+        #expect(!page.contains("http"), "nothing is loaded from elsewhere")
+    }
+}
