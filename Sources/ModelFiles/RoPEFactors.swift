@@ -47,7 +47,8 @@ public enum RoPEFactors {
             factors.allSatisfy({ $0 >= 1 })
         else { return nil }
         if largest == 1 { return RoPEScaling.none }
-        var contexts = [8192, 4096, 2048]
+        // Without one between, any context does that gives these factors; it is a power of two in every published model.
+        var contexts = [8192] + (4...24).map { 1 << $0 }
         if let index = factors.firstIndex(where: { $0 > 1 && $0 < largest }) {
             let wavelength = 2 * Double.pi * pow(config.ropeTheta ?? 10000, Double(2 * index) / Double(config.headDim))
             let smooth = (1 / Double(factors[index]) - 1 / Double(largest)) / (1 - 1 / Double(largest))

@@ -20,6 +20,15 @@ import Testing
         }
     }
 
+    @Test func withoutAFactorBetweenAnEqualScalingIsFound() throws {
+        let scaling = RoPEScaling.llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 32)
+        let narrow = ModelConfig(
+            layers: 1, hidden: 64, heads: 4, ffn: 8, vocab: 9, ropeTheta: 500_000, ropeScaling: scaling)
+        let values = try #require(RoPEFactors.values(for: narrow))
+        #expect(values.allSatisfy { $0 == 1 || $0 == 8 })
+        #expect(RoPEFactors.scaling(of: values, in: narrow) == scaling)
+    }
+
     @Test func otherFactorsAreNotTakenForLlama3s() {
         let config = Self.config(.none)
         #expect(RoPEFactors.scaling(of: Array(repeating: 1, count: 32), in: config) == RoPEScaling.none)
