@@ -33,7 +33,7 @@ public struct MetadataOverride: Sendable, Hashable {
         guard let colon = rest.utf8.firstIndex(of: UInt8(ascii: ":")) else {
             throw Self.fault("there is no type and \":\" before the value", argument)
         }
-        let type = String(rest[..<colon])
+        let type = rest[..<colon].lowercased()
         let text = String(rest[rest.utf8.index(after: colon)...])
         if type.hasPrefix("arr["), type.hasSuffix("]") {
             guard let element = Self.types[String(type.dropFirst(4).dropLast())] else {

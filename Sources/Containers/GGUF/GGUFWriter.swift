@@ -112,7 +112,8 @@ public final class GGUFWriter: CheckpointWriter {
             }
             offset = end
         }
-        out.pad(to: alignment)
+        // Without tensors there is nothing to align: llama.cpp's converter leaves a vocabulary's file unpadded.
+        if !part.tensors.isEmpty { out.pad(to: alignment) }
         let start = UInt64(out.bytes.count)
         return (out.bytes, relative.map { start + $0 }, start + offset)
     }

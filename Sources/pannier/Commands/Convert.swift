@@ -113,7 +113,11 @@ struct Convert: ParsableCommand {
     @Option(help: ArgumentHelp("The model's name in a GGUF.", valueName: "name"))
     var modelName: String?
 
-    @Option(help: ArgumentHelp("Set a metadata key of a GGUF: KEY=TYPE:VALUE, as in general.license=str:mit.", valueName: "k=type:v"))
+    @Option(
+        help: ArgumentHelp(
+            "Set a metadata key of a GGUF: KEY=TYPE:VALUE, as in general.license=str:mit or general.tags=arr[str]:a,b.",
+            valueName: "k=type:v"),
+        transform: { try MetadataArgument($0) })
     var metadata: [MetadataArgument] = []
 
     @Flag(help: "Write a GGUF with the tokenizer and without tensors.")

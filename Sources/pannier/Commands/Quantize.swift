@@ -65,7 +65,9 @@ struct Quantize: ParsableCommand {
     @Option(help: ArgumentHelp("Leave out layers: 3,5,7.", valueName: "list"))
     var pruneLayers: String?
 
-    @Option(help: ArgumentHelp("Set a metadata key: KEY=TYPE:VALUE.", valueName: "k=type:v"))
+    @Option(
+        help: ArgumentHelp("Set a metadata key: KEY=TYPE:VALUE.", valueName: "k=type:v"),
+        transform: { try MetadataArgument($0) })
     var overrideKv: [MetadataArgument] = []
 
     @Flag(help: "Write as many files as the source has.")
