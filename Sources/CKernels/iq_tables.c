@@ -12,30 +12,31 @@
 
 const int8_t pannier_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
-#define LISTS_OF(kind, points_, digits_, shells_, ...)                                                        \
-    [kind] = {points_, sizeof points_ / 2, digits_, shells_, {__VA_ARGS__}}
+#define LISTS_OF(kind, points_, digits_, shells_, prune_, ...)                                                        \
+    [kind] = {points_, sizeof points_ / 2, digits_, shells_, prune_, {__VA_ARGS__}}
 static const struct book {
     const uint16_t *points;
     int count;
     int digits;  // 8 coordinates of 3 levels, or 4 of 8
     int shells;  // how many distances the neighbours span
+    bool prune;  // whether lists without the members that another one precludes are worth having
     int8_t values[8];
 } books[PANNIER_CODEBOOKS] = {
-    LISTS_OF(PANNIER_IQ2_XXS_POINTS, pannier_iq2_xxs_points, 8, 2, 8, 25, 43),
-    LISTS_OF(PANNIER_IQ2_XS_POINTS, pannier_iq2_xs_points, 8, 2, 8, 25, 43),
-    LISTS_OF(PANNIER_IQ2_S_POINTS, pannier_iq2_s_points, 8, 1, 8, 25, 43),
-    LISTS_OF(PANNIER_IQ1_POINTS, pannier_iq1_points, 8, 3, -1, 0, 1),
-    LISTS_OF(PANNIER_IQ3_XXS_POINTS, pannier_iq3_xxs_points, 4, 2, 4, 12, 20, 28, 36, 44, 52, 62),
-    LISTS_OF(PANNIER_IQ3_S_POINTS, pannier_iq3_s_points, 4, 3, 1, 3, 5, 7, 9, 11, 13, 15),
+    LISTS_OF(PANNIER_IQ2_XXS_POINTS, pannier_iq2_xxs_points, 8, 2, true, 8, 25, 43),
+    LISTS_OF(PANNIER_IQ2_XS_POINTS, pannier_iq2_xs_points, 8, 2, true, 8, 25, 43),
+    LISTS_OF(PANNIER_IQ2_S_POINTS, pannier_iq2_s_points, 8, 1, false, 8, 25, 43),
+    LISTS_OF(PANNIER_IQ1_POINTS, pannier_iq1_points, 8, 3, false, -1, 0, 1),
+    LISTS_OF(PANNIER_IQ3_XXS_POINTS, pannier_iq3_xxs_points, 4, 2, true, 4, 12, 20, 28, 36, 44, 52, 62),
+    LISTS_OF(PANNIER_IQ3_S_POINTS, pannier_iq3_s_points, 4, 3, true, 1, 3, 5, 7, 9, 11, 13, 15),
 };
 
-enum { NUMBERS_OF_8 = 6561, NUMBERS_OF_4 = 4096, MOST_NUMBERS = NUMBERS_OF_8, MOST_POINTS = 2048 };
+enum { NUMBERS_OF_8 = 6561, NUMBERS_OF_4 = 4096, MOST_NUMBERS = PANNIER_CERTAIN + NUMBERS_OF_8, MOST_POINTS = 2048 };
 
 static uint32_t lists[PANNIER_CODEBOOKS][MOST_NUMBERS];
 static uint16_t places[PANNIER_CODEBOOKS][MOST_NUMBERS];
 // As many chunks of eight as all the lists of the codebook fill.
-static uint16_t iq2_xxs_neighbours[17176 * 8], iq2_xs_neighbours[25934 * 8], iq2_s_neighbours[9657 * 8],
-    iq1_neighbours[44961 * 8], iq3_xxs_neighbours[4544 * 8], iq3_s_neighbours[5069 * 8];
+static uint16_t iq2_xxs_neighbours[24898 * 8], iq2_xs_neighbours[36113 * 8], iq2_s_neighbours[9657 * 8],
+    iq1_neighbours[44961 * 8], iq3_xxs_neighbours[5209 * 8], iq3_s_neighbours[6574 * 8];
 static uint16_t *const neighbours[PANNIER_CODEBOOKS] = {
     [PANNIER_IQ2_XXS_POINTS] = iq2_xxs_neighbours, [PANNIER_IQ2_XS_POINTS] = iq2_xs_neighbours,
     [PANNIER_IQ2_S_POINTS] = iq2_s_neighbours,     [PANNIER_IQ1_POINTS] = iq1_neighbours,
@@ -59,6 +60,44 @@ static uint16_t code_of(const struct book *book, int place) {
     int code = 0;
     for (int i = 0; i < 4; i++) code |= coordinate(book, place, i) << 4 * i;
     return (uint16_t)code;
+}
+
+// Appends a list of `length` codes after `*chunk` chunks of the codebook. Returns its entry.
+static uint32_t append(pannier_codebook_kind kind, const uint16_t *members, int length, bool on_grid, uint32_t *chunk) {
+    const int chunks = (length + 7) / 8;
+    for (int lane = 0; lane < 8; lane++)
+        for (int c = 0; c < chunks; c++) {
+            int member = lane * chunks + c;
+            neighbours[kind][(*chunk + (uint32_t)c) * 8 + (uint32_t)lane] =
+                members[member < length ? member : length - 1];
+        }
+    const uint32_t entry = PANNIER_LIST_ENTRY(*chunk, length, on_grid);
+    *chunk += (uint32_t)chunks;
+    return entry;
+}
+
+// A code's levels in unary, bits 1 to the level's set, so that `&` and `|` take the smaller and larger of each.
+static uint32_t unary(const struct book *book, unsigned code) {
+    uint32_t bits = 0;
+    for (int i = 0; i < book->digits; i++)
+        bits |= book->digits == 8 ? ((1u << (code >> 2 * i & 3)) - 1) << 2 * i : ((1u << (code >> 4 * i & 7)) - 1) << 7 * i;
+    return bits;
+}
+
+// Leaves out the members that lie beyond an earlier one, seen from the point, in each coordinate in which they differ.
+// Returns how many are left.
+static int prune(const struct book *book, uint32_t point, uint16_t *members, int length) {
+    uint32_t kept[MOST_POINTS];
+    int count = 0;
+    for (int i = 0; i < length; i++) {
+        const uint32_t member = unary(book, members[i]), nearest = point & member, farthest = point | member;
+        bool beyond = false;
+        for (int j = 0; j < count && !beyond; j++) beyond = ((nearest & ~kept[j]) | (kept[j] & ~farthest)) == 0;
+        if (beyond) continue;
+        kept[count] = member;
+        members[count++] = members[i];
+    }
+    return count;
 }
 
 static void build(pannier_codebook_kind kind) {
@@ -112,15 +151,14 @@ static void build(pannier_codebook_kind kind) {
                 if (starts[d] >= 0) members[starts[d]++] = code_of(book, place);
             }
         }
-        int chunks = (length + 7) / 8;
-        for (int lane = 0; lane < 8; lane++)
-            for (int c = 0; c < chunks; c++) {
-                int member = lane * chunks + c;
-                neighbours[kind][(chunk + (uint32_t)c) * 8 + (uint32_t)lane] =
-                    members[member < length ? member : length - 1];
-            }
-        lists[kind][number] = chunk << 12 | (uint32_t)on_grid[number] << 11 | (uint32_t)length;
-        chunk += (uint32_t)chunks;
+        lists[kind][number] = append(kind, members, length, on_grid[number], &chunk);
+        lists[kind][PANNIER_CERTAIN + number] = lists[kind][number];
+        if (!book->prune) continue;
+        unsigned code = 0;
+        for (int i = 0, rest = number; i < book->digits; i++, rest /= base)
+            code |= (unsigned)(rest % base) << (book->digits == 8 ? 2 : 4) * i;
+        const int left = prune(book, unary(book, code), members, length);
+        if (left < length) lists[kind][PANNIER_CERTAIN + number] = append(kind, members, left, false, &chunk);
     }
     codebooks[kind] = (pannier_codebook){lists[kind], neighbours[kind], places[kind]};
 }

@@ -27,9 +27,13 @@ extern const uint16_t pannier_iq3_s_points[512];
 ///
 /// A point has a *number*, its coordinates as digits (base 3 for eight of them, base 8 for four, the first one
 /// lowest), and a *code*, its coordinates as bit fields (2 bits each for eight, 4 bits each for four).
-/// `lists[number]` says where the points to consider lie in `neighbours`: `PANNIER_LIST_CHUNK` is the first chunk of
-/// eight, `PANNIER_LIST_LENGTH` how many there are, and `PANNIER_LIST_ON_GRID` whether the point is itself in the
-/// codebook, and then alone in its list.
+/// `lists[number]` says where the points to consider lie in `neighbours` and how many chunks of eight they fill, and
+/// whether the point is itself in the codebook, and then alone in its list: the macros below.
+///
+/// `lists[PANNIER_CERTAIN + number]` is a shorter list with the same first nearest member, for when the point with
+/// that number was found by rounding each coordinate to its nearest level and none was close to halfway: then a member
+/// is not farther off, coordinate by coordinate and so in the rounded sum, than those behind it in the list that lie
+/// beyond it in every coordinate in which they differ.
 ///
 /// The members of a list of C chunks are dealt out so that lane j of chunk c holds member j*C + c: the members of a
 /// lane, and then the lanes, are in the list's order, which decides between equals. Past the end the last is repeated.
@@ -39,9 +43,15 @@ typedef struct pannier_codebook {
     const uint16_t *index; ///< by number: the place in the codebook, or 0 where it is not in it
 } pannier_codebook;
 
-#define PANNIER_LIST_CHUNK(entry) ((entry) >> 12)
-#define PANNIER_LIST_ON_GRID(entry) ((entry) >> 11 & 1)
-#define PANNIER_LIST_LENGTH(entry) ((entry) & 0x7ff)
+/// The offset of the shorter lists, and an entry of `lists`: from the top six bits for the chunks less one, 22 for the first of them, three for how many of
+/// their places are past the end, one for a point of the codebook.
+#define PANNIER_CERTAIN 8192
+#define PANNIER_LIST_ENTRY(chunk, length, on_grid)                                                                     \
+    ((((uint32_t)(length) + 7) / 8 - 1) << 26 | (uint32_t)(chunk) << 4 | (-(uint32_t)(length) & 7) << 1 | (on_grid))
+#define PANNIER_LIST(book, entry) ((book)->neighbours + ((entry) >> 1 & 0x1fffff8))
+#define PANNIER_LIST_CHUNKS(entry) ((int)((entry) >> 26) + 1)
+#define PANNIER_LIST_LENGTH(entry) (PANNIER_LIST_CHUNKS(entry) * 8 - (int)((entry) >> 1 & 7))
+#define PANNIER_LIST_ON_GRID(entry) ((entry) & 1)
 
 /// The codebook, built by the first who asks (a few ms). Any thread may ask.
 const pannier_codebook *pannier_codebook_of(pannier_codebook_kind kind);
