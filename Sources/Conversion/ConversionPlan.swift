@@ -76,7 +76,7 @@ public struct ConversionPlan: Sendable {
 
 extension Shape {
     /// Elements of a row where rows are the unit that is moved: one for a tensor of one dimension.
-    var rowElements: Int { rank <= 1 ? 1 : columns }
+    package var rowElements: Int { rank <= 1 ? 1 : columns }
     /// Rows of `rowElements`.
-    var rowCount: Int { rowElements == 0 ? 0 : count / rowElements }
+    package var rowCount: Int { rowElements == 0 ? 0 : count / rowElements }
 }

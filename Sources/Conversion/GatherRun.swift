@@ -1,23 +1,23 @@
 // Which source rows a piece of the target needs, in as few reads as possible.
 
 /// Neighbouring rows of one source tensor that one read brings, and where in the target they go.
-struct GatherRun {
-    let tensor: Int
+package struct GatherRun {
+    package let tensor: Int
     /// The first row that is read.
-    let sourceRow: Int
+    package let sourceRow: Int
     /// For each target row, in rising order of target rows, the source row relative to `sourceRow`.
-    let rows: [(targetRow: Int, offset: Int)]
+    package let rows: [(targetRow: Int, offset: Int)]
     /// Whether the rows come in the order of the target.
-    let isInOrder: Bool
+    package let isInOrder: Bool
 
     /// Target rows that lie next to each other.
-    struct Stretch {
-        let targetRow: Int
-        let count: Int
+    package struct Stretch {
+        package let targetRow: Int
+        package let count: Int
     }
 
     /// The target rows of the run as stretches, in the order of `rows`.
-    var stretches: [Stretch] {
+    package var stretches: [Stretch] {
         var out: [Stretch] = []
         var at = 0
         while at < rows.count {
@@ -30,7 +30,7 @@ struct GatherRun {
     }
 
     /// Puts the rows that were read into the order of the target.
-    func gather(
+    package func gather(
         from input: UnsafeMutableRawBufferPointer, to output: UnsafeMutableRawBufferPointer, rowBytes: Int
     ) {
         guard let from = input.baseAddress, let to = output.baseAddress else { return }
@@ -40,7 +40,7 @@ struct GatherRun {
     }
 
     /// The reads for some rows of a target.
-    static func runs(of target: Range<Int>, in segments: [RowSegment]) -> [GatherRun] {
+    package static func runs(of target: Range<Int>, in segments: [RowSegment]) -> [GatherRun] {
         var wanted: [(tensor: Int, source: Int, target: Int)] = []
         wanted.reserveCapacity(target.count)
         for segment in segments {

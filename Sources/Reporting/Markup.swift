@@ -209,6 +209,9 @@ enum Theme {
         h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
         p.faint, figcaption { color: var(--faint); }
         figure { margin: 1rem 0; overflow-x: auto; }
+        .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 0 1.5rem; }
+        .grid svg { max-width: 100%; height: auto; }
+        p { overflow-wrap: anywhere; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85rem; }
         th, td { padding: 0.15rem 0.6rem; border-bottom: 1px solid var(--rule); text-align: left; white-space: nowrap; }

@@ -33,7 +33,7 @@ struct Pannier: ParsableCommand {
     /// Every subcommand, in the order of the help.
     static let subcommands: [any ParsableCommand.Type] = [
         Inspect.self, Verify.self, Convert.self, Quantize.self, Split.self, Merge.self, Hash.self, FormatsCommand.self,
-        Parity.self, Run.self, Eval.self, Imatrix.self, Tokenize.self,
+        Parity.self, Run.self, Eval.self, Imatrix.self, Tokenize.self, Diff.self,
     ]
 }
 

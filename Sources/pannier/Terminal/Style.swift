@@ -1,6 +1,7 @@
 // Colour and numbers as people read them.
 
 internal import Bytes
+internal import Reporting
 
 #if canImport(Glibc)
     import Glibc
@@ -64,50 +65,13 @@ enum Human {
     }
 
     /// `1,100,048,384`
-    static func count(_ number: Int) -> String {
-        let digits = Array(String(number.magnitude))
-        var out = number < 0 ? "-" : ""
-        for (index, digit) in digits.enumerated() {
-            if index > 0, (digits.count - index) % 3 == 0 { out += "," }
-            out.append(digit)
-        }
-        return out
-    }
+    static func count(_ number: Int) -> String { NumberText.count(number) }
 
     /// A number with so many digits after the point.
-    static func fixed(_ value: Double, _ places: Int) -> String {
-        guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
-        var scale = 1.0
-        for _ in 0..<places { scale *= 10 }
-        let scaled = Int64((abs(value) * scale).rounded())
-        let whole = scaled / Int64(scale)
-        var text = (value < 0 && scaled != 0 ? "-" : "") + String(whole)
-        if places > 0 {
-            let fraction = String(scaled % Int64(scale))
-            text += "." + String(repeating: "0", count: places - fraction.count) + fraction
-        }
-        return text
-    }
+    static func fixed(_ value: Double, _ places: Int) -> String { NumberText.fixed(value, places) }
 
     /// Three or four significant digits, in scientific notation where that is shorter: `0.0123`, `3.1e-07`.
-    static func significant(_ value: Double) -> String {
-        guard value.isFinite else { return "\(value)" }
-        if value == 0 { return "0" }
-        let magnitude = abs(value)
-        if magnitude >= 1e-4, magnitude < 1e6 {
-            let places = max(0, 3 - Int(log10(magnitude).rounded(.down)))
-            return fixed(value, min(places, 8))
-        }
-        var exponent = Int(log10(magnitude).rounded(.down))
-        var mantissa = value / pow(10, Double(exponent))
-        if abs(mantissa) >= 9.995 {
-            mantissa /= 10
-            exponent += 1
-        }
-        let sign = exponent < 0 ? "-" : "+"
-        let digits = String(exponent.magnitude)
-        return fixed(mantissa, 2) + "e" + sign + (digits.count < 2 ? "0" + digits : digits)
-    }
+    static func significant(_ value: Double) -> String { NumberText.significant(value) }
 
     /// `1:05` or `2 s`
     static func duration(_ seconds: Double) -> String {

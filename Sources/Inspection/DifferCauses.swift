@@ -1,0 +1,244 @@
+// Why two tensors differ: hypotheses that are cheap to refute, each believed only after every value agreed.
+
+internal import Bytes
+internal import Conversion
+internal import Layouts
+internal import Quantization
+internal import Tensors
+
+/// Looks for what explains the differences of two checkpoints.
+///
+/// A hypothesis predicts B's values from A's (or A's from B's). It is given up at the first value that it gets wrong,
+/// so that wrong ones cost a row or two, and said only when it got every value of the tensor right, bit for bit.
+struct CauseFinder: Sendable {
+    let a: ComparedCheckpoint
+    let b: ComparedCheckpoint
+    /// The tensors that both have.
+    let tensors: [ComparedTensor]
+
+    /// What a worker owns.
+    struct Buffers: ~Copyable {
+        var rows = CanonicalRows.Buffers()
+        var left = ScratchBuffer()
+        var right = ScratchBuffer()
+        var blocks = ScratchBuffer()
+        init() {}
+    }
+
+    /// The causes of one tensor's difference; the first that explains all of it is enough.
+    func causes(
+        of place: Int, _ difference: TensorDifference, buffers: inout Buffers
+    ) throws -> [DifferenceCause] {
+        guard let left = tensors[place].sides[0], let right = tensors[place].sides[1] else { return [] }
+        guard left.isNumeric, right.isNumeric else { return [] }
+        if left.shape != right.shape {
+            let swapped = left.shape.rank == 2 && left.shape.dimensions == Array(right.shape.dimensions.reversed())
+            guard swapped, try isTranspose(left, right, &buffers) else { return [] }
+            return [DifferenceCause(.transposed, "B is A transposed")]
+        }
+        guard let sums = difference.sums, sums.changed > 0, !left.dtypes.contains(.f64), !right.dtypes.contains(.f64)
+        else { return [] }
+        for rounding in Rounding.candidates(left, right) {
+            if try holds(rounding, left, right, &buffers) {
+                return [DifferenceCause(.rounding, rounding.sentence)]
+            }
+        }
+        if let cause = try scaled(left, right, sums, &buffers) { return [cause] }
+        for map in rowMaps(of: place) {
+            for rounding in [nil] + Rounding.forward(left, right) {
+                if try holds(map, rounding, right, &buffers) {
+                    let also = rounding.map { " and rounded to \($0.dtype)" } ?? ""
+                    return [DifferenceCause(map.kind, map.sentence + also)]
+                }
+            }
+        }
+        if left.shape.rank == 2, left.rows == left.columns, try isTranspose(left, right, &buffers) {
+            return [DifferenceCause(.transposed, "B is A transposed")]
+        }
+        return []
+    }
+
+    // MARK: Rounding
+
+    /// One side is the other in fewer bits.
+    struct Rounding {
+        let dtype: DType
+        /// Whether B is A rounded; else A is B rounded.
+        let forward: Bool
+
+        var sentence: String {
+            forward ? "B is A rounded to \(dtype)" : "A is B rounded to \(dtype)"
+        }
+
+        /// B's own dtype as a rounding of A, where there is one.
+        static func forward(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding] {
+            guard b.dtypes.count == 1, a.dtypes != b.dtypes, isUsable(b.dtypes[0], of: b) else { return [] }
+            return [Rounding(dtype: b.dtypes[0], forward: true)]
+        }
+
+        /// Roundings worth trying: what the dtypes suggest, then half floats held in wider ones.
+        static func candidates(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding] {
+            var all = forward(a, b) + forward(b, a).map { Rounding(dtype: $0.dtype, forward: false) }
+            for half in [DType.bf16, .f16] {
+                for forward in [true, false] where !all.contains(where: { $0.dtype == half && $0.forward == forward }) {
+                    all.append(Rounding(dtype: half, forward: forward))
+                }
+            }
+            return all
+        }
+
+        private static func isUsable(_ dtype: DType, of rows: CanonicalRows) -> Bool {
+            guard dtype != .f32, dtype != .f64, let format = BlockFormat.of(dtype), format.importance != .required else {
+                return false
+            }
+            // The searches of the IQ formats take minutes for a large tensor.
+            return rows.shape.columns % format.blockElements == 0
+                && (!dtype.rawValue.hasPrefix("IQ") || dtype == .iq4_nl || rows.shape.count <= 1 << 20)
+        }
+
+        /// Rounds values in place.
+        /// - Returns: false when they are not finite, which blocks cannot say.
+        func apply(
+            to values: UnsafeMutableBufferPointer<Float>, columns: Int, scratch: inout ScratchBuffer
+        ) -> Bool {
+            guard let format = BlockFormat.of(dtype), columns > 0,
+                let size = dtype.byteCount(elements: values.count)
+            else { return false }
+            let source = UnsafeBufferPointer(values)
+            if dtype.isQuantized, !FloatKernels.allFinite(source) { return false }
+            let blocks = scratch.reserve(size)
+            format.quantize(source, rows: values.count / columns, columns: columns, into: blocks)
+            format.decode(UnsafeRawBufferPointer(blocks), into: values)
+            return true
+        }
+    }
+
+    /// Whether one side is the other rounded, in all values.
+    private func holds(
+        _ rounding: Rounding, _ left: CanonicalRows, _ right: CanonicalRows, _ buffers: inout Buffers
+    ) throws -> Bool {
+        try everyPiece(left, right, &buffers) { a, b, columns, scratch in
+            guard rounding.apply(to: rounding.forward ? a : b, columns: columns, scratch: &scratch) else { return false }
+            return Self.same(a, b)
+        }
+    }
+
+    /// Walks over two tensors of the same shape, whole rows at a time, until `body` says no. The first piece is small.
+    private func everyPiece(
+        _ left: CanonicalRows, _ right: CanonicalRows, _ buffers: inout Buffers,
+        _ body: (
+            _ a: UnsafeMutableBufferPointer<Float>, _ b: UnsafeMutableBufferPointer<Float>, _ columns: Int,
+            _ scratch: inout ScratchBuffer
+        ) -> Bool
+    ) throws -> Bool {
+        let columns = max(1, left.shape.columns)
+        let count = left.shape.count
+        var height = max(1, 4096 / columns)
+        var start = 0
+        while start < count {
+            let end = min(count, start + height * columns)
+            let a = buffers.left.reserveFloats(end - start)
+            let b = buffers.right.reserveFloats(end - start)
+            try left.read(start..<end, into: a, buffers: &buffers.rows)
+            try right.read(start..<end, into: b, buffers: &buffers.rows)
+            guard body(a, b, columns, &buffers.blocks) else { return false }
+            start = end
+            height = max(1, Differ.pieceElements / columns)
+        }
+        return count > 0
+    }
+
+    /// Whether two arrays hold the same bits.
+    private static func same(_ a: UnsafeMutableBufferPointer<Float>, _ b: UnsafeMutableBufferPointer<Float>) -> Bool {
+        guard a.count == b.count else { return false }
+        for index in a.indices where a[index].bitPattern != b[index].bitPattern { return false }
+        return true
+    }
+
+    /// B as a multiple of A, as far as B's precision can say.
+    private func scaled(
+        _ left: CanonicalRows, _ right: CanonicalRows, _ sums: DifferenceSums, _ buffers: inout Buffers
+    ) throws -> DifferenceCause? {
+        guard sums.squaredA > 0, sums.unordered == 0, abs(sums.cosine) > 0.9999 else { return nil }
+        let factor = sums.product / sums.squaredA
+        guard abs(factor - 1) > 1e-3, !(left.dtypes + right.dtypes).contains(where: \.isQuantized) else { return nil }
+        let epsilon = (left.dtypes + right.dtypes).map { $0 == .bf16 ? 0x1p-8 : $0 == .f16 ? 0x1p-10 : 1e-6 }.max() ?? 0
+        let holds = try everyPiece(left, right, &buffers) { a, b, _, _ in
+            for index in a.indices {
+                let predicted = Double(a[index]) * factor
+                if !(abs(Double(b[index]) - predicted) <= epsilon * abs(predicted) + 1e-30) { return false }
+            }
+            return true
+        }
+        guard holds else { return nil }
+        let shown = (factor * 1e6).rounded() / 1e6
+        return DifferenceCause(.scaled, shown == -1 ? "B is A with its sign turned" : "B is A times \(shown)")
+    }
+
+    // MARK: Rows that moved
+
+    /// Whether row r of B is the row of A that a map names, for every row it names.
+    private func holds(
+        _ map: RowMap, _ rounding: Rounding?, _ right: CanonicalRows, _ buffers: inout Buffers
+    ) throws -> Bool {
+        let columns = right.columns
+        guard columns > 0, rounding.map({ columns % $0.dtype.blockElements == 0 }) ?? true else { return false }
+        var checked = 0
+        for row in 0..<right.rows {
+            guard let (sourceIndex, sourceRow) = map.source(row) else { continue }
+            let source = map.sources[sourceIndex]
+            guard source.columns == columns, sourceRow >= 0, sourceRow < source.rows else { return false }
+            let a = buffers.left.reserveFloats(columns)
+            let b = buffers.right.reserveFloats(columns)
+            guard try source.read(row: sourceRow, elements: 0..<columns, into: a, buffers: &buffers.rows),
+                try right.read(row: row, elements: 0..<columns, into: b, buffers: &buffers.rows)
+            else { return false }
+            if let rounding, !rounding.apply(to: a, columns: columns, scratch: &buffers.blocks) { return false }
+            guard Self.same(a, b) else { return false }
+            checked += 1
+        }
+        return checked > 0
+    }
+
+    /// What a tensor of B might be made of.
+    private func rowMaps(of place: Int) -> [RowMap] {
+        guard let left = tensors[place].sides[0] else { return [] }
+        var maps: [RowMap] = []
+        if let role = tensors[place].role, let config = a.source?.config {
+            let known = RowMap.Known(
+                role: role, left: left, config: config,
+                rows: { role in
+                    tensors.first { $0.role == role }?.sides[0]
+                })
+            maps += known.permutations() + known.groupings() + known.swaps() + known.layers()
+        }
+        maps += RowMap.shifts(left)
+        return maps
+    }
+
+    // MARK: Transposition
+
+    /// Whether B's rows are A's columns.
+    private func isTranspose(
+        _ left: CanonicalRows, _ right: CanonicalRows, _ buffers: inout Buffers
+    ) throws -> Bool {
+        let tile = 256
+        let columns = left.columns
+        guard left.rows == right.columns, columns == right.rows, columns <= 1 << 17, left.rows > 1 else { return false }
+        var start = 0
+        while start < left.rows {
+            let end = min(left.rows, start + tile)
+            let a = buffers.left.reserveFloats((end - start) * columns)
+            try left.read(start * columns..<end * columns, into: a, buffers: &buffers.rows)
+            for row in 0..<right.rows {
+                let b = buffers.right.reserveFloats(end - start)
+                guard try right.read(row: row, elements: start..<end, into: b, buffers: &buffers.rows) else { return false }
+                for index in 0..<end - start where a[index * columns + row].bitPattern != b[index].bitPattern {
+                    return false
+                }
+            }
+            start = end
+        }
+        return true
+    }
+}
