@@ -1,9 +1,21 @@
 // Spreading tensors over several files, as transformers does for safetensors and for PyTorch.
 
+internal import Bytes
 internal import JSONText
 internal import Tensors
 
 enum Shards {
+    /// Refuses names that no container can tell apart or that mean something else.
+    static func checkNames(_ tensors: [TensorPlan]) throws {
+        var names: Set<String> = []
+        for tensor in tensors {
+            guard !tensor.name.isEmpty, tensor.name != "__metadata__", names.insert(tensor.name).inserted else {
+                throw CheckpointError(
+                    .usage, "two tensors would have this name, or it is no name for a tensor", place: tensor.name)
+            }
+        }
+    }
+
     /// Which tensors go into which file: in order, a new file where the next tensor would exceed the limit.
     static func fill(_ tensors: [TensorPlan], limit: UInt64?) -> [[Int]] {
         guard let limit else { return [Array(tensors.indices)] }

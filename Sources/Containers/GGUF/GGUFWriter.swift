@@ -35,9 +35,10 @@ public final class GGUFWriter: CheckpointWriter {
         var files: [OutputFile] = []
         var places = [Place?](repeating: nil, count: tensors.count)
         var total: UInt64 = 0
-        let alignment = try Self.alignment(parts.first?.metadata ?? [:])
+        try Shards.checkNames(tensors)
         for (number, part) in parts.enumerated() {
-            let (header, offsets, size) = try Self.header(part, tensors, alignment: alignment)
+            let (header, offsets, size) = try Self.header(
+                part, tensors, alignment: Self.alignment(part.metadata))
             let path = Paths.join(folder, part.name)
             let file = try OutputFile(creating: path, size: size)
             try file.write(header, at: 0)

@@ -1,8 +1,8 @@
 // Writing safetensors: one file, or shards with an index as transformers has them.
 //
 // Source: the format description of the safetensors project (header length, JSON header padded with spaces to 8 bytes,
-// data); its reference writer orders tensors by falling alignment and then by name, which keeps every tensor aligned
-// to its elements. The index's form is that of transformers' `save_pretrained`.
+// data); its reference writer orders tensors by dtype, the widest first, and then by name, which keeps every tensor
+// aligned to its elements. The index's form is that of transformers' `save_pretrained`.
 
 internal import Bytes
 internal import JSONText
@@ -34,7 +34,8 @@ public final class SafetensorsWriter: CheckpointWriter {
         in folder: String, name: String, tensors: [TensorPlan], metadata: OrderedDictionary<String, String> = ["format": "pt"],
         shardSize: UInt64? = nil
     ) throws {
-        for tensor in tensors where tensor.dtype.isQuantized {
+        try Shards.checkNames(tensors)
+        for tensor in tensors where Self.rank(tensor.dtype) < 0 {
             throw CheckpointError(
                 .usage, "safetensors has no \(tensor.dtype)", place: tensor.name,
                 remedy: "choose --dtype f32, f16 or bf16")
@@ -84,11 +85,19 @@ public final class SafetensorsWriter: CheckpointWriter {
         }
     }
 
-    /// By falling alignment, then by name.
+    /// The dtypes in the order of the reference implementation's enumeration.
+    private static let ranked: [DType] = [
+        .bool, .f4, .f6e2m3, .f6e3m2, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz, .i16, .u16, .f16,
+        .bf16, .i32, .u32, .f32, .c64, .f64, .i64, .u64,
+    ]
+
+    private static func rank(_ dtype: DType) -> Int { ranked.firstIndex(of: dtype) ?? -1 }
+
+    /// By falling dtype, then by name.
     private static func order(_ shard: [Int], _ tensors: [TensorPlan]) -> [Int] {
         shard.sorted {
             let (a, b) = (tensors[$0], tensors[$1])
-            if a.dtype.blockBytes != b.dtype.blockBytes { return a.dtype.blockBytes > b.dtype.blockBytes }
+            if a.dtype != b.dtype { return rank(a.dtype) > rank(b.dtype) }
             return Array(a.name.utf8).lexicographicallyPrecedes(Array(b.name.utf8))
         }
     }

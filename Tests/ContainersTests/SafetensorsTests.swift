@@ -1,0 +1,240 @@
+// safetensors: what the reference implementation wrote, and what must be refused.
+
+import Bytes
+import Containers
+import Foundation
+import OrderedCollections
+import Tensors
+import Testing
+
+@Suite struct SafetensorsTests {
+    /// A file from its header's text and the number of bytes behind it.
+    static func file(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] {
+        var out = Builder()
+        out.integer(length ?? UInt64(header.utf8.count))
+        out.raw(header.utf8)
+        out.raw((0..<data).map { UInt8(truncatingIfNeeded: $0) })
+        return out.bytes
+    }
+
+    static let sound = #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}}"#
+
+    @Test func readsWhatTheReferenceWrote() throws {
+        let reader = try SafetensorsReader(Golden.path("dtypes.safetensors"))
+        #expect(reader.metadata == ["format": .string("pt")])
+        #expect(reader.remarks.isEmpty)
+        let dtypes = Set(reader.tensors.map(\.dtype))
+        #expect(
+            dtypes == [
+                .bool, .u8, .i8, .f8e5m2, .f8e4m3, .f8e8m0, .f8e4m3fnuz, .f8e5m2fnuz, .i16, .u16, .f16, .bf16, .i32,
+                .u32, .f32, .c64, .f64, .i64, .u64,
+            ])
+        let byName = Dictionary(uniqueKeysWithValues: reader.tensors.map { ($0.name, $0) })
+        #expect(byName["scalar"]?.shape == Shape([]))
+        #expect(byName["empty"]?.shape == Shape([0, 4]))
+        #expect(byName["caf\u{e9} \"quoted\" \\ \n"]?.dtype == .i32)
+        let values = try contents(reader)
+        #expect(values["scalar"] == [0, 0, 0xC0, 0x3F])
+        #expect(values["t07"] == [0, 1, 2, 3, 4, 5])
+    }
+
+    @Test func writesTheReferencesBytes() throws {
+        let scratch = Scratch()
+        let reader = try SafetensorsReader(Golden.path("dtypes.safetensors"))
+        let writer = try SafetensorsWriter(in: scratch.path, name: "model.safetensors", tensors: plans(reader))
+        try copy(reader, to: writer)
+        let written = try scratch.bytes("model.safetensors")
+        #expect(written == (try Golden.bytes("dtypes.safetensors")))
+        #expect(writer.totalBytes == UInt64(written.count))
+        #expect(writer.fileNames == ["model.safetensors"])
+    }
+
+    @Test func subByteTypesCountBits() throws {
+        let scratch = Scratch()
+        let header =
+            #"{"a":{"dtype":"F4","shape":[3,2],"data_offsets":[0,3]},"b":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[3,6]}}"#
+        let reader = try SafetensorsReader(scratch.write("x.safetensors", Self.file(header, data: 6)))
+        #expect(reader.tensors.map(\.byteCount) == [3, 3])
+    }
+
+    @Test(arguments: [UInt64(1), 60, 200, 100_000]) func shardsRoundTrip(size: UInt64) throws {
+        let scratch = Scratch()
+        let reader = try SafetensorsReader(Golden.path("dtypes.safetensors"))
+        let writer = try SafetensorsWriter(
+            in: scratch.path, name: "model.safetensors", tensors: plans(reader), shardSize: size)
+        try copy(reader, to: writer)
+        #expect(Set(writer.fileNames) == Set(scratch.names))
+        let sizes = try scratch.names.map { UInt64(try scratch.bytes($0).count) }
+        #expect(sizes.reduce(0, +) == writer.totalBytes)
+        let back = try Containers.open(scratch.path)
+        #expect(try contents(back) == contents(reader))
+        #expect(back.remarks.isEmpty)
+        if size < 1000 {
+            #expect(scratch.names.last == "model.safetensors.index.json")
+            #expect(scratch.names.first?.hasPrefix("model-00001-of-000") == true)
+        }
+    }
+
+    @Test func truncationAtEveryByte() throws {
+        let scratch = Scratch()
+        let whole = Self.file(Self.sound, data: 11)
+        #expect(try SafetensorsReader(scratch.write("whole", whole)).tensors.count == 2)
+        for count in 0..<whole.count {
+            try expectRefused("\(count) bytes", Array(whole[..<count]), in: scratch) { try SafetensorsReader($0) }
+        }
+        try expectRefused("a byte more", whole + [0], in: scratch) { try SafetensorsReader($0) }
+    }
+
+    static func entry(_ body: String) -> String { #"{"a":{"# + body + "}}" }
+
+    /// Name, header, bytes behind it, what the message says.
+    static let hostile: [(String, String, Int, String)] = [
+        ("not a brace first", " " + sound, 11, "brace"),
+        ("an array", "[]", 0, "brace"),
+        ("text behind the object", sound + "x", 11, "text follows"),
+        ("duplicate tensor", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#, 2, "twice"),
+        ("duplicate tensor, escaped", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\u0061":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#, 2, "twice"),
+        ("duplicate dtype", entry(#""dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]"#), 1, "twice"),
+        ("duplicate metadata", #"{"__metadata__":{"k":"1","k":"2"}}"#, 0, "twice"),
+        ("two metadata objects", #"{"__metadata__":{},"__metadata__":{}}"#, 0, "twice"),
+        ("metadata that is no text", #"{"__metadata__":{"k":1}}"#, 0, "no string"),
+        ("metadata that is no object", #"{"__metadata__":"k"}"#, 0, "object"),
+        ("an entry that is no object", #"{"a":1}"#, 0, "no object"),
+        ("unknown key", entry(#""dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1"#), 1, "unknown key"),
+        ("no dtype", entry(#""shape":[1],"data_offsets":[0,1]"#), 1, "no dtype"),
+        ("no shape", entry(#""dtype":"U8","data_offsets":[0,1]"#), 1, "no shape"),
+        ("no offsets", entry(#""dtype":"U8","shape":[1]"#), 1, "no data_offsets"),
+        ("unknown dtype", entry(#""dtype":"Q4_0","shape":[32],"data_offsets":[0,18]"#), 18, "unknown dtype"),
+        ("dtype in lower case", entry(#""dtype":"f32","shape":[1],"data_offsets":[0,4]"#), 4, "unknown dtype"),
+        ("three offsets", entry(#""dtype":"U8","shape":[1],"data_offsets":[0,1,2]"#), 1, "more than two"),
+        ("one offset", entry(#""dtype":"U8","shape":[1],"data_offsets":[0]"#), 1, "no pair"),
+        ("end before begin", entry(#""dtype":"U8","shape":[1],"data_offsets":[0,0]"#), 0, "do not agree"),
+        ("begin after end", #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[1,0]}}"#, 1, "hole"),
+        ("negative dimension", entry(#""dtype":"U8","shape":[-1],"data_offsets":[0,1]"#), 1, "at least 0"),
+        ("a fraction", entry(#""dtype":"U8","shape":[1.0],"data_offsets":[0,1]"#), 1, "whole number"),
+        ("an exponent", entry(#""dtype":"U8","shape":[1e0],"data_offsets":[0,1]"#), 1, "whole number"),
+        ("2^64", entry(#""dtype":"U8","shape":[18446744073709551616],"data_offsets":[0,1]"#), 1, "64 bits"),
+        ("2^63", entry(#""dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]"#), 1, "63 bits"),
+        ("a product that wraps to 0", entry(#""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]"#), 0, "64 bits"),
+        ("a product that wraps, with a zero", entry(#""dtype":"F32","shape":[4294967296,4294967296,0],"data_offsets":[0,0]"#), 0, "64 bits"),
+        ("bytes that wrap to 0", entry(#""dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,0]"#), 0, ""),
+        ("too many dimensions", entry(#""dtype":"U8","shape":["# + Array(repeating: "1", count: 65).joined(separator: ",") + #"],"data_offsets":[0,1]"#), 1, "dimensions"),
+        ("shape larger than data", entry(#""dtype":"U8","shape":[2],"data_offsets":[0,1]"#), 1, "do not agree"),
+        ("overlap", #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}}"#, 6, "overlap"),
+        ("the same bytes twice", #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 4, "overlap"),
+        ("gap", #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[5,9]}}"#, 9, "hole"),
+        ("gap at the begin", entry(#""dtype":"U8","shape":[4],"data_offsets":[1,5]"#), 5, "hole"),
+        ("bytes at the end", entry(#""dtype":"U8","shape":[4],"data_offsets":[0,4]"#), 5, "behind the last"),
+        ("offsets of 2^64 - 1", entry(#""dtype":"U8","shape":[1],"data_offsets":[0,18446744073709551615]"#), 1, "beyond the end"),
+        ("half an F4", entry(#""dtype":"F4","shape":[3],"data_offsets":[0,2]"#), 2, "whole number"),
+        ("deep nesting", entry(#""dtype":"# + String(repeating: "[", count: 100_000)), 0, ""),
+        ("single quotes", "{'a':1}", 0, ""),
+        ("NaN", entry(#""dtype":"U8","shape":[NaN],"data_offsets":[0,1]"#), 1, ""),
+        ("trailing comma", "{},", 0, ""),
+        ("a raw newline in a name", "{\"a\n\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, ""),
+        ("a lone surrogate", #"{"\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, 1, "surrogate"),
+    ]
+
+    @Test(arguments: hostile.indices) func refuses(_ index: Int) throws {
+        let (name, header, data, message) = Self.hostile[index]
+        try expectRefused(name, Self.file(header, data: data), in: Scratch(), saying: message.isEmpty ? nil : message) {
+            try SafetensorsReader($0)
+        }
+    }
+
+    @Test func refusesBytesThatAreNoText() throws {
+        let scratch = Scratch()
+        for bad in [[0xFF], [0xC0, 0xAF], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xE2, 0x82]] as [[UInt8]] {
+            let header = Array(#"{"a"#.utf8) + bad + Array(#"":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#.utf8)
+            var file = Builder()
+            file.integer(UInt64(header.count))
+            file.raw(header)
+            file.raw([0])
+            try expectRefused("\(bad)", file.bytes, in: scratch, saying: "UTF-8") { try SafetensorsReader($0) }
+        }
+    }
+
+    @Test(arguments: [UInt64(0), 100_000_001, 1 << 40, .max, .max - 7]) func refusesHeaderLengths(length: UInt64) throws {
+        try expectRefused("\(length)", Self.file(Self.sound, data: 11, length: length), in: Scratch()) {
+            try SafetensorsReader($0)
+        }
+    }
+
+    @Test func anIndexMustAgreeWithItsShards() throws {
+        let scratch = Scratch()
+        func shard(_ names: [String]) -> [UInt8] {
+            let entries = names.enumerated().map {
+                "\"\($1)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[\($0),\($0 + 1)]}"
+            }
+            return Self.file("{" + entries.joined(separator: ",") + "}", data: names.count)
+        }
+        try scratch.write("one.safetensors", shard(["a", "b"]))
+        try scratch.write("two.safetensors", shard(["c"]))
+        try scratch.write("again.safetensors", shard(["a"]))
+        func index(_ map: String, total: String = "3") -> [UInt8] {
+            Array("{\"metadata\":{\"total_size\":\(total)},\"weight_map\":{\(map)}}".utf8)
+        }
+        let good = #""a":"one.safetensors","b":"one.safetensors","c":"two.safetensors""#
+        let name = "model.safetensors.index.json"
+        let reader = try Containers.open(scratch.write(name, index(good)))
+        #expect(reader.tensors.map(\.name) == ["a", "b", "c"])
+        #expect(reader.details == "safetensors, 2 shards")
+        #expect(try Containers.open(scratch.write(name, index(good, total: "3.0"))).remarks.isEmpty)
+        #expect(try Containers.open(scratch.write(name, index(good, total: "4"))).remarks.count == 1)
+
+        let bad: [(String, [UInt8], String)] = [
+            ("a tensor in no shard", index(good + #","d":"two.safetensors""#), "does not hold"),
+            ("a tensor not listed", index(#""a":"one.safetensors","c":"two.safetensors""#), "does not list"),
+            ("the wrong shard", index(#""a":"one.safetensors","b":"two.safetensors","c":"two.safetensors""#), "another shard"),
+            ("two shards with it", index(#""a":"again.safetensors","b":"one.safetensors","c":"two.safetensors""#), "two shards"),
+            ("a shard elsewhere", index(#""a":"../one.safetensors""#), "leaves the folder"),
+            ("an absolute shard", index(#""a":"/etc/passwd""#), "leaves the folder"),
+            ("a shard that is the folder", index(#""a":"..""#), "leaves the folder"),
+            ("a shard without a name", index(#""a":"""#), "leaves the folder"),
+            ("a shard with a zero byte", index(#""a":"one.safetensors\u0000x""#), "leaves the folder"),
+            ("listed twice", index(good + #","a":"two.safetensors""#), "twice"),
+            ("no weight_map", Array("{}".utf8), "no weight_map"),
+            ("an empty weight_map", index(""), "no tensors"),
+            ("two weight_maps", Array(#"{"weight_map":{},"weight_map":{}}"#.utf8), "twice"),
+            ("weight_map of numbers", index(#""a":1"#), "string"),
+        ]
+        for (what, bytes, message) in bad {
+            try expectRefused(what, bytes, in: scratch, file: name, saying: message) { try Containers.open($0) }
+        }
+        try scratch.write(name, index(good + #","d":"missing.safetensors""#))
+        #expect(throws: CheckpointError.self) { try Containers.open(scratch.path(name)) }
+    }
+
+    @Test func linksOfTheCacheAreFollowed() throws {
+        let scratch = Scratch()
+        let files = FileManager.default
+        for folder in ["blobs", "snapshots/abc", "refs"] {
+            try files.createDirectory(atPath: scratch.path(folder), withIntermediateDirectories: true)
+        }
+        try scratch.write("blobs/111", Self.file(Self.sound, data: 11))
+        try scratch.write("blobs/222", Array(#"{"weight_map":{"a":"m-1.safetensors","b":"m-1.safetensors"}}"#.utf8))
+        try scratch.write("refs/main", Array("abc".utf8))
+        try files.createSymbolicLink(
+            atPath: scratch.path("snapshots/abc/m-1.safetensors"), withDestinationPath: "../../blobs/111")
+        try files.createSymbolicLink(
+            atPath: scratch.path("snapshots/abc/model.safetensors.index.json"), withDestinationPath: "../../blobs/222")
+        for path in ["snapshots/abc", "snapshots/abc/model.safetensors.index.json", "snapshots/abc/m-1.safetensors", ""] {
+            #expect(try Containers.open(scratch.path(path)).tensors.count == 2)
+        }
+    }
+
+    @Test func writersRefuseWhatCannotBeStored() throws {
+        let scratch = Scratch()
+        let shape = try #require(Shape([32]))
+        let one = try TensorPlan(name: "a", dtype: .f32, shape: shape)
+        for tensors in [
+            [try TensorPlan(name: "a", dtype: .q8_0, shape: shape)], [one, one],
+            [try TensorPlan(name: "__metadata__", dtype: .f32, shape: shape)],
+        ] {
+            #expect(throws: CheckpointError.self) {
+                try SafetensorsWriter(in: scratch.path, name: "x.safetensors", tensors: tensors)
+            }
+            #expect(scratch.names.isEmpty)
+        }
+    }
+}
