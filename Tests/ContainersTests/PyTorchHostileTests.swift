@@ -133,7 +133,7 @@ let lyingPickles: [HostilePickle] = {
         // Containers.
         HostilePickle("a list that holds itself", Op.proto() + Op.emptyList + Op.put(0) + Op.get(0) + Op.append + Op.stop, "holds itself"),
         HostilePickle("a dictionary that holds itself", Op.proto() + Op.emptyDict + Op.put(0) + Op.text("x") + Op.get(0) + Op.setItem + Op.stop, "holds itself"),
-        HostilePickle("ten to the fortieth texts", bomb, "does not end"),
+        HostilePickle("ten to the fortieth texts", bomb, "too long"),
         HostilePickle("100,000 lists in each other", deep, "deep"),
         HostilePickle("1,000,000 tuples in each other", tuples, "deep"),
         HostilePickle("a key that stands twice", Op.proto() + Op.emptyDict + Op.mark + Op.text("a") + Op.int(1) + Op.text("a") + Op.int(2) + Op.setItems + Op.stop, "twice"),
