@@ -14,6 +14,11 @@ internal import SystemPackage
 public struct FileIdentity: Hashable, Sendable {
     public let device: UInt64
     public let inode: UInt64
+
+    public init(device: UInt64, inode: UInt64) {
+        self.device = device
+        self.inode = inode
+    }
 }
 
 /// An open, read-only, regular file of known length.
@@ -28,15 +33,30 @@ public final class File: Sendable {
     public let identity: FileIdentity
     /// Seconds since 1970 of the last change of its bytes.
     public let modified: Int64
-    let descriptor: FileDescriptor
+    /// Nil for a virtual file, whose bytes come from `source`.
+    private let descriptor: FileDescriptor?
+    private let source: (any ByteSource)?
 
     /// Opens a regular file.
     /// - Throws: `inputOutput` when it is missing, not permitted, or not a regular file.
     public init(_ path: String) throws {
         self.path = path
+        let descriptor: FileDescriptor
         do {
             descriptor = try FileDescriptor.open(FilePath(path), .readOnly, options: [.closeOnExec, .nonBlocking])
         } catch let errno as Errno {
+            switch try VirtualFiles.node(path) {
+            case .file(let size, let identity, let modified, let source)?:
+                self.descriptor = nil
+                self.source = source
+                self.size = size
+                self.identity = identity
+                self.modified = modified
+                return
+            case .folder?:
+                throw CheckpointError(.inputOutput, "is a folder", file: path, remedy: "name a file")
+            case nil: break
+            }
             throw CheckpointError.system(errno, "cannot be opened", file: path)
         }
         var status = stat()
@@ -51,6 +71,8 @@ public final class File: Sendable {
                 .inputOutput, status.st_mode & S_IFMT == S_IFDIR ? "is a folder" : "is not a regular file", file: path,
                 remedy: "name a file")
         }
+        self.descriptor = descriptor
+        source = nil
         size = UInt64(clamping: status.st_size)
         identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
         #if canImport(Darwin)
@@ -60,7 +82,7 @@ public final class File: Sendable {
         #endif
     }
 
-    deinit { try? descriptor.close() }
+    deinit { try? descriptor?.close() }
 
     /// Fills `buffer` from `offset`.
     /// - Throws: `malformed` when the file ends before; `inputOutput` when the system refuses.
@@ -68,6 +90,15 @@ public final class File: Sendable {
         guard buffer.count > 0, let base = buffer.baseAddress else { return }
         guard let end = offset.adding(UInt64(buffer.count)), end <= UInt64(Int64.max) else {
             throw CheckpointError.malformed("a read reaches beyond what a file can hold", file: path, offset: offset)
+        }
+        guard let descriptor else {
+            guard end <= size else {
+                throw CheckpointError.malformed(
+                    "the file ends too early", file: path, offset: offset, expected: "\(buffer.count) bytes",
+                    found: "\(offset < size ? size - offset : 0)")
+            }
+            try source?.read(into: buffer, at: offset)
+            return
         }
         var done = 0
         while done < buffer.count {
@@ -109,6 +140,27 @@ public final class File: Sendable {
         return try bytes(at: 0, count: count)
     }
 
+    /// Maps the file; a virtual one is read into memory of its own.
+    fileprivate func mapped(_ count: Int) throws -> UnsafeMutableRawPointer {
+        let address =
+            if let descriptor {
+                mmap(nil, count, PROT_READ, MAP_SHARED, descriptor.rawValue, 0)
+            } else {
+                mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0)
+            }
+        guard let address, address != MAP_FAILED else {
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be mapped", file: path)
+        }
+        guard let source else { return address }
+        do {
+            try source.read(into: UnsafeMutableRawBufferPointer(start: address, count: count), at: 0)
+        } catch {
+            munmap(address, count)
+            throw error
+        }
+        return address
+    }
+
     /// The whole file mapped read-only, for the forward pass. A file that shrinks meanwhile kills the process, which
     /// is why the converting commands do not use it.
     public func map() throws -> MappedFile { try MappedFile(self) }
@@ -128,11 +180,7 @@ public final class MappedFile: @unchecked Sendable {
             bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             return
         }
-        let address = mmap(nil, count, PROT_READ, MAP_SHARED, file.descriptor.rawValue, 0)
-        guard let address, address != MAP_FAILED else {
-            throw CheckpointError.system(Errno(rawValue: errno), "cannot be mapped", file: file.path)
-        }
-        bytes = UnsafeRawBufferPointer(start: UnsafeRawPointer(address), count: count)
+        bytes = UnsafeRawBufferPointer(start: UnsafeRawPointer(try file.mapped(count)), count: count)
     }
 
     deinit {

@@ -46,6 +46,22 @@ public final class OutputFile: Sendable {
         }
     }
 
+    /// Opens a file that is there, to write into it, and locks it against others that do the same.
+    /// - Throws: `inputOutput` when it is missing, not permitted, or being written by another process.
+    public init(updating path: String) throws {
+        self.path = path
+        do {
+            descriptor = try FileDescriptor.open(FilePath(path), .readWrite, options: [.closeOnExec])
+        } catch let errno as Errno {
+            throw CheckpointError.system(errno, "cannot be opened for writing", file: path)
+        }
+        guard flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 else {
+            try? descriptor.close()
+            throw CheckpointError(
+                .inputOutput, "another process is writing to this file", file: path, remedy: "wait until it is done")
+        }
+    }
+
     deinit { try? descriptor.close() }
 
     /// Sets the file's length.

@@ -21,7 +21,13 @@ public enum PathKind: Sendable, Equatable {
 public enum Paths {
     public static func kind(_ path: String) -> PathKind {
         var status = stat()
-        guard stat(path, &status) == 0 else { return .missing }
+        guard stat(path, &status) == 0 else {
+            switch try? VirtualFiles.node(path) {
+            case .file?: return .file
+            case .folder?: return .folder
+            case nil: return .missing
+            }
+        }
         switch status.st_mode & S_IFMT {
         case S_IFREG: return .file
         case S_IFDIR: return .folder
@@ -32,7 +38,10 @@ public enum Paths {
     /// Device and inode of what stands at a path, symbolic links followed; nil when nothing does.
     public static func identity(_ path: String) -> FileIdentity? {
         var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
+        guard stat(path, &status) == 0 else {
+            if case .file(_, let identity, _, _)? = try? VirtualFiles.node(path) { return identity }
+            return nil
+        }
         return FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 
@@ -59,6 +68,7 @@ public enum Paths {
     /// The names in a folder, sorted by their bytes.
     public static func list(_ folder: String) throws -> [String] {
         guard let directory = opendir(folder) else {
+            if case .folder(let names)? = try VirtualFiles.node(folder) { return names }
             throw CheckpointError.system(Errno(rawValue: errno), "the folder cannot be read", file: folder)
         }
         defer { closedir(directory) }
@@ -70,5 +80,15 @@ public enum Paths {
             if name != ".", name != ".." { names.append(name) }
         }
         return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
+    }
+
+    /// Makes a folder and those it lies in, where they are missing.
+    public static func makeFolders(_ folder: String) throws {
+        guard kind(folder) == .missing else { return }
+        let above = parent(folder)
+        if above != folder { try makeFolders(above) }
+        guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
+            throw CheckpointError.system(Errno(rawValue: errno), "the folder cannot be made", file: folder)
+        }
     }
 }

@@ -178,6 +178,16 @@ package final class ChunkCodec {
         }
     }
 
+    /// Whether a payload can be decoded only with the reference's bytes.
+    static func needsReference(_ payload: UnsafeRawBufferPointer) -> Bool {
+        switch payload.first.flatMap(ChunkMethod.init) {
+        case .same?: true
+        // The transform is the third byte of the model.
+        case .words?: payload.count > 3 && payload[3] != WordModel.Transform.plain.rawValue
+        default: false
+        }
+    }
+
     /// Bytes that must be readable beyond the end of a payload.
     package static let slack = Int(PANNIER_WORDS_SLACK)
 }

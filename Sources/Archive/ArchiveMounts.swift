@@ -1,0 +1,80 @@
+// Checkpoints inside archives as paths: `run.pannier:150` is a file or a folder to every command.
+
+internal import Bytes
+
+/// Paths into archives.
+public enum ArchiveMounts {
+    private struct Mount: Sendable {
+        let archive: ArchiveReader
+        let identity: FileIdentity
+        let modified: Int64
+        let cache: ChunkCache
+    }
+
+    private static let mounts = Locked<[String: Mount]>([:])
+
+    /// Lets `File` and `Paths` see into archives. Called once when the program starts.
+    public static func install() { VirtualFiles.install { try node($0) } }
+
+    /// What stands at `ARCHIVE:STEP` or `ARCHIVE:STEP/NAME`; nil when the part before the colon is no archive.
+    static func node(_ path: String) throws -> VirtualNode? {
+        let text = Array(path.utf8)
+        // A colon may also stand in a folder's name: the first one after which an archive's path ends counts.
+        for colon in text.indices where text[colon] == UInt8(ascii: ":") && colon > 0 {
+            let archive = String(decoding: text[..<colon], as: UTF8.self)
+            guard let mount = try mount(archive) else { continue }
+            let rest = String(decoding: text[(colon + 1)...], as: UTF8.self)
+            let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: true).map(String.init)
+            guard let name = parts.first else { return nil }
+            guard let step = mount.archive.step(named: name) else {
+                throw CheckpointError(
+                    .usage, "the archive has no step \(name)", file: archive,
+                    expected: "one of " + mount.archive.steps.map { "\($0.step)" }.joined(separator: ", "),
+                    remedy: "`pannier archive list` shows the steps")
+            }
+            return try node(mount, step, parts.count > 1 ? parts[1] : "")
+        }
+        return nil
+    }
+
+    private static func node(_ mount: Mount, _ step: ArchivedStep, _ inner: String) throws -> VirtualNode? {
+        let record = try mount.archive.record(step.ordinal)
+        guard record.isFolder else {
+            guard inner.isEmpty, let file = record.files.first else { return nil }
+            return self.file(mount, step, file, 0)
+        }
+        let wanted = inner.split(separator: "/").joined(separator: "/")
+        if let index = record.files.firstIndex(where: { $0.name == wanted }) {
+            return file(mount, step, record.files[index], index)
+        }
+        // A folder: the next part of every name that begins with it.
+        let prefix = wanted.isEmpty ? "" : wanted + "/"
+        let names = Set(
+            record.files.compactMap { file -> String? in
+                guard file.name.hasPrefix(prefix) else { return nil }
+                return file.name.dropFirst(prefix.count).split(separator: "/").first.map(String.init)
+            })
+        guard !names.isEmpty else { return nil }
+        return .folder(names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) })
+    }
+
+    private static func file(_ mount: Mount, _ step: ArchivedStep, _ file: StoredFile, _ index: Int) -> VirtualNode {
+        // No inode is that large; two files of an archive are still told apart.
+        let identity = FileIdentity(
+            device: mount.identity.device, inode: mount.identity.inode ^ (UInt64(step.ordinal + 1) << 40 | UInt64(index) << 24))
+        return .file(
+            size: file.size, identity: identity, modified: mount.modified,
+            source: ArchivedFile(mount.archive, file, cache: mount.cache))
+    }
+
+    private static func mount(_ path: String) throws -> Mount? {
+        if let known = mounts.withValue({ $0[path] }) { return known }
+        guard Paths.kind(path) == .file, let file = try? File(path), file.size >= 8,
+            (try? file.bytes(at: 0, count: 8)) == ArchiveFormat.magic
+        else { return nil }
+        let mount = Mount(
+            archive: try ArchiveReader(path), identity: file.identity, modified: file.modified, cache: ChunkCache(chunks: 12))
+        mounts.withValue { $0[path] = mount }
+        return mount
+    }
+}

@@ -1,0 +1,224 @@
+// An open archive: its steps, and the bytes of any object of any of them.
+
+internal import Bytes
+internal import CKernels
+
+/// A step of an archive, for people and programs that list them.
+public struct ArchivedStep: Sendable {
+    /// Its place in the order of adding.
+    public let ordinal: Int
+    public let step: Int
+    public let name: String
+}
+
+/// An archive open for reading. All of its methods may be called from any thread.
+public final class ArchiveReader: Sendable {
+    public let path: String
+    let file: File
+    let slot: ArchiveSlot
+    let entries: [DirectoryEntry]
+    /// What was found damaged and got round while opening.
+    public let remarks: [String]
+
+    private let records = Locked<[Int: StepRecord]>([:])
+    private let workers = Locked<[ChunkWorker]>([])
+
+    /// References from one object to an earlier one, at most, until one that stands alone.
+    static let maxChain = 16
+
+    /// Opens an archive and reads its directory.
+    /// - Throws: `malformed` when it is no archive, or neither of its states can be read.
+    public init(_ path: String) throws {
+        self.path = path
+        file = try File(path)
+        let head = try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
+        guard head.starts(with: ArchiveFormat.magic) else {
+            throw CheckpointError.malformed(
+                "the file is no Pannier archive", file: path, expected: "PANNARCH at its begin", found: "other bytes",
+                remedy: "`pannier archive create` makes one")
+        }
+        let version = head.withUnsafeBytes { $0.littleEndian(UInt32.self, at: ArchiveFormat.magic.count) }
+        guard version == ArchiveFormat.version else {
+            throw CheckpointError.unsupported(
+                "the archive is of another version", file: path, expected: "\(ArchiveFormat.version)",
+                found: version.map { "\($0)" } ?? "nothing", remedy: "use a newer pannier")
+        }
+        // Both slots of the first page, and the copy at the end of the file: the newest that can be read counts.
+        var slots = head.withUnsafeBytes { raw in
+            ArchiveFormat.slotOffsets.compactMap { offset -> ArchiveSlot? in
+                guard Int(offset) + ArchiveSlot.size <= raw.count else { return nil }
+                return ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + ArchiveSlot.size]))
+            }
+        }
+        var remarks: [String] = []
+        if slots.isEmpty {
+            remarks.append("the first page is damaged; the copy at the end of the archive is used")
+            let tail = try file.bytes(
+                at: file.size - min(file.size, UInt64(ArchiveSlot.size)), count: Int(min(file.size, UInt64(ArchiveSlot.size))))
+            slots = tail.withUnsafeBytes { ArchiveSlot($0).map { [$0] } ?? [] }
+        }
+        var chosen: (ArchiveSlot, [DirectoryEntry])?
+        for slot in slots.sorted(by: { $0.sequence > $1.sequence }) {
+            let reader = RecordReader(path: path, end: min(slot.end, file.size))
+            do {
+                chosen = (slot, try reader.directory(try Self.load(slot.directory, from: file, what: "the directory")))
+                break
+            } catch {
+                remarks.append("state \(slot.sequence) of the archive cannot be read: \(error)")
+            }
+        }
+        guard let chosen else {
+            throw CheckpointError.malformed(
+                "no state of the archive can be read", file: path, found: remarks.joined(separator: "; "),
+                remedy: "get another copy of it")
+        }
+        (slot, entries) = chosen
+        self.remarks = remarks
+    }
+
+    /// The steps in the order of their numbers.
+    public var steps: [ArchivedStep] {
+        entries.enumerated()
+            .map { ArchivedStep(ordinal: $0.offset, step: $0.element.step, name: $0.element.name) }
+            .sorted { ($0.step, $0.ordinal) < ($1.step, $1.ordinal) }
+    }
+
+    /// The step that a person names: by its number, or by the name of its file or folder.
+    public func step(named text: String) -> ArchivedStep? {
+        if let number = Int(text), let found = steps.first(where: { $0.step == number }) { return found }
+        return steps.first { $0.name == text }
+    }
+
+    /// A packed text: its first copy, or the second where that is damaged.
+    private static func load(_ record: StoredRecord, from file: File, what: String) throws -> [UInt8] {
+        for offset in [record.offset, record.copy] {
+            guard let end = offset.adding(record.length), end <= file.size, record.length <= UInt64(ArchiveFormat.maxRecord),
+                let bytes = try? file.bytes(at: offset, count: Int(record.length)),
+                ArchiveFormat.checksum(bytes) == record.checksum, let text = ArchiveFormat.unpack(bytes)
+            else { continue }
+            return text
+        }
+        throw CheckpointError.malformed(
+            "\(what) is damaged in both of its copies", file: file.path, offset: record.offset)
+    }
+
+    func record(_ ordinal: Int) throws -> StepRecord {
+        if let known = records.withValue({ $0[ordinal] }) { return known }
+        guard entries.indices.contains(ordinal) else {
+            throw CheckpointError.malformed("a step is named that the archive does not have", file: path)
+        }
+        let bytes = try Self.load(entries[ordinal].record, from: file, what: "the record of step \(entries[ordinal].step)")
+        let record = try RecordReader(path: path, end: min(slot.end, file.size)).record(bytes, ordinal: ordinal)
+        records.withValue { $0[ordinal] = record }
+        return record
+    }
+
+    func object(_ id: ObjectID) throws -> StoredObject {
+        let objects = try record(id.record).objects
+        guard objects.indices.contains(id.index) else {
+            throw CheckpointError.malformed("an object is named that the archive does not have", file: path)
+        }
+        return objects[id.index]
+    }
+
+    /// The object of a piece, checked to hold the piece.
+    func object(of piece: FilePiece) throws -> StoredObject {
+        let object = try object(piece.object)
+        guard let end = piece.objectOffset.adding(piece.count), end <= object.size else {
+            throw CheckpointError.malformed("a file's piece lies beyond its object", file: path, place: piece.tensor)
+        }
+        return object
+    }
+
+    // MARK: Chunks
+
+    /// Bytes of a chunk of an object.
+    static func chunkSize(_ object: StoredObject, _ index: Int) -> Int {
+        let start = UInt64(index) * UInt64(ChunkCodec.maxChunk)
+        return Int(min(UInt64(ChunkCodec.maxChunk), object.size - min(start, object.size)))
+    }
+
+    /// A worker of its own for the caller's thread.
+    func withWorker<Result>(_ body: (ChunkWorker) throws -> Result) rethrows -> Result {
+        let worker = workers.withValue { $0.popLast() } ?? ChunkWorker()
+        defer { workers.withValue { $0.append(worker) } }
+        return try body(worker)
+    }
+
+    /// Decodes a chunk, and first what it was coded against.
+    /// - Parameter bytes: exactly the chunk's size.
+    func decode(_ id: ObjectID, chunk index: Int, into bytes: UnsafeMutableRawBufferPointer, _ worker: ChunkWorker) throws {
+        var payloads: [ChunkPayload] = []
+        var current = id
+        var size: UInt64?
+        while true {
+            let object = try object(current)
+            guard object.chunks.indices.contains(index), size == nil || size == object.size,
+                Self.chunkSize(object, index) == bytes.count, payloads.count <= Self.maxChain
+            else {
+                throw CheckpointError.malformed("the chain of references of an object is damaged", file: path)
+            }
+            size = object.size
+            let payload = try ChunkPayload(object.chunks[index], in: file)
+            payloads.append(payload)
+            guard payload.needsReference else { break }
+            guard let reference = object.reference else { throw payload.damaged(path) }
+            current = reference
+        }
+        // The oldest first; results alternate between two buffers, the last goes to the caller.
+        for place in payloads.indices.reversed() {
+            let target = place == 0 ? bytes : worker.buffer(place & 1, bytes.count)
+            let reference: UnsafeRawBufferPointer? =
+                place + 1 < payloads.count ? UnsafeRawBufferPointer(worker.buffer((place + 1) & 1, bytes.count)) : nil
+            let fine = payloads[place].withBytes { worker.codec.decode($0, into: target, reference: reference) }
+            guard fine else { throw payloads[place].damaged(path) }
+        }
+    }
+}
+
+/// What a thread owns while it codes and decodes chunks.
+final class ChunkWorker: @unchecked Sendable {
+    let codec = ChunkCodec()
+    private var buffers: [UnsafeMutableRawBufferPointer] = []
+
+    deinit { for buffer in buffers { buffer.deallocate() } }
+
+    /// One of its buffers of a chunk's size, of which `count` bytes are wanted.
+    func buffer(_ index: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        while buffers.count <= index {
+            buffers.append(.allocate(byteCount: ChunkCodec.maxChunk, alignment: 64))
+        }
+        return UnsafeMutableRawBufferPointer(rebasing: buffers[index][..<count])
+    }
+}
+
+/// A chunk's coded bytes, checked against their checksum, with the slack behind them that the coder wants.
+struct ChunkPayload {
+    private let bytes: [UInt8]
+    private let chunk: StoredChunk
+
+    /// - Throws: `malformed` when the checksum is another.
+    init(_ chunk: StoredChunk, in file: File) throws {
+        self.chunk = chunk
+        let length = chunk.length
+        bytes = try [UInt8](unsafeUninitializedCapacity: length + ChunkCodec.slack) { buffer, initialized in
+            let raw = UnsafeMutableRawBufferPointer(buffer)
+            try file.read(into: UnsafeMutableRawBufferPointer(rebasing: raw[..<length]), at: chunk.offset)
+            UnsafeMutableRawBufferPointer(rebasing: raw[length...]).initializeMemory(as: UInt8.self, repeating: 0)
+            initialized = length + ChunkCodec.slack
+        }
+        guard withBytes({ ArchiveFormat.checksum($0) }) == chunk.checksum else { throw damaged(file.path) }
+    }
+
+    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<chunk.length])) }
+    }
+
+    var needsReference: Bool { withBytes { ChunkCodec.needsReference($0) } }
+
+    func damaged(_ path: String) -> CheckpointError {
+        .malformed(
+            "a chunk is damaged", file: path, offset: chunk.offset, expected: "checksum \(Hexadecimal.text(chunk.checksum))",
+            found: "other bytes", remedy: "get another copy of the archive; `extract --keep-damaged` saves the rest")
+    }
+}

@@ -1,0 +1,30 @@
+// Files that no disk has: what a checkpoint archive holds is read by the same code as what lies in a folder.
+
+/// Where the bytes of a virtual file come from. Reads name their place, so threads share one source.
+public protocol ByteSource: Sendable {
+    /// Fills `buffer` from `offset`; the range lies within the file.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws
+}
+
+/// What stands at a virtual path.
+public enum VirtualNode: Sendable {
+    case file(size: UInt64, identity: FileIdentity, modified: Int64, source: any ByteSource)
+    /// The names in it, sorted by their bytes.
+    case folder([String])
+}
+
+/// The one resolver of virtual paths. `File` and `Paths` ask it about paths with a colon that no disk knows.
+public enum VirtualFiles {
+    public typealias Resolver = @Sendable (_ path: String) throws -> VirtualNode?
+
+    private static let resolver = Locked<Resolver?>(nil)
+
+    /// Sets the resolver, once, when a program starts.
+    public static func install(_ resolve: @escaping Resolver) { resolver.withValue { $0 = resolve } }
+
+    /// What stands at a path; nil when it is no virtual one.
+    static func node(_ path: String) throws -> VirtualNode? {
+        guard path.utf8.contains(UInt8(ascii: ":")), let resolve = resolver.withValue({ $0 }) else { return nil }
+        return try resolve(path)
+    }
+}
