@@ -11,6 +11,24 @@ public struct ArchivedStep: Sendable {
     public let name: String
 }
 
+/// What a step of an archive holds.
+public struct StepContents: Sendable {
+    public struct File: Sendable {
+        public let name: String
+        public let size: UInt64
+        public let sha256: Digest
+    }
+
+    public let isFolder: Bool
+    public let files: [File]
+    public let tensors: Int
+    /// Bytes of the chunks that this step brought into the archive.
+    public let stored: UInt64
+    /// How many of its objects are coded against an earlier step.
+    public let relative: Int
+    public var bytes: UInt64 { files.reduce(0) { $0 + $1.size } }
+}
+
 /// An archive open for reading. All of its methods may be called from any thread.
 public final class ArchiveReader: Sendable {
     public let path: String
@@ -83,10 +101,24 @@ public final class ArchiveReader: Sendable {
             .sorted { ($0.step, $0.ordinal) < ($1.step, $1.ordinal) }
     }
 
-    /// The step that a person names: by its number, or by the name of its file or folder.
+    /// The step that a person names: by its number, by the name of its file or folder, or by the number in that.
     public func step(named text: String) -> ArchivedStep? {
         if let number = Int(text), let found = steps.first(where: { $0.step == number }) { return found }
-        return steps.first { $0.name == text }
+        let steps = steps
+        return steps.first { $0.name == text } ?? Int(text).flatMap { number in
+            steps.first { StepName.step(of: $0.name) == number }
+        }
+    }
+
+    /// What a step's files take, outside and in the archive.
+    public func contents(of step: ArchivedStep) throws -> StepContents {
+        let record = try record(step.ordinal)
+        return StepContents(
+            isFolder: record.isFolder,
+            files: record.files.map { StepContents.File(name: $0.name, size: $0.size, sha256: $0.digest) },
+            tensors: record.files.reduce(0) { $0 + $1.pieces.count { $0.tensor != nil } },
+            stored: record.objects.reduce(0) { $0 + $1.chunks.reduce(0) { $0 + UInt64($1.length) } },
+            relative: record.objects.count { $0.reference != nil })
     }
 
     /// A packed text: its first copy, or the second where that is damaged.

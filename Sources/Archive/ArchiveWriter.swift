@@ -53,9 +53,28 @@ public enum ArchiveWriter {
         try output.flush()
     }
 
+    /// Checkpoints in the order of the steps that their names say, by number; without numbers as they were given.
+    public static func ordered(_ checkpoints: [String]) throws -> [String] {
+        let numbered = checkpoints.map { (path: $0, step: StepName.step(of: Paths.name($0))) }
+        guard numbered.allSatisfy({ $0.step != nil }) else { return checkpoints }
+        return numbered.enumerated()
+            .sorted { ($0.element.step ?? 0, $0.offset) < ($1.element.step ?? 0, $1.offset) }
+            .map(\.element.path)
+    }
+
+    /// Bytes that `add` will report as progress for a checkpoint.
+    public static func work(_ checkpoint: String) throws -> UInt64 {
+        guard Paths.kind(checkpoint) == .folder else { return try 2 * File(checkpoint).size }
+        return try Paths.list(checkpoint).reduce(0) { sum, name in
+            let path = Paths.join(checkpoint, name)
+            return sum + (Paths.kind(path) == .folder ? try work(path) : 2 * ((try? File(path).size) ?? 0))
+        }
+    }
+
     /// Adds a checkpoint, a file or a folder, as one step.
     /// - Parameters:
-    ///   - step: its number; nil to take it from the name, or the next one where the name says none.
+    ///   - step: its number; nil to take it from the checkpoint's own counter or its name, or the next one
+    ///     where neither says any.
     ///   - progress: is told bytes as they are done; their sum is twice the checkpoint's size.
     /// - Throws: whatever reading and writing throws; the archive is then what it was.
     public static func add(
@@ -65,7 +84,7 @@ public enum ArchiveWriter {
         let output = try OutputFile(updating: path)
         let archive = try ArchiveReader(path)
         let contents = try CheckpointContents(checkpoint)
-        let number = step ?? StepName.step(of: contents.name) ?? (archive.entries.map(\.step).max() ?? -1) + 1
+        let number = step ?? contents.step ?? (archive.entries.map(\.step).max() ?? -1) + 1
         guard !archive.entries.contains(where: { $0.step == number }) else {
             throw CheckpointError(
                 .outputExists, "the archive has a step \(number) already", file: path,

@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import Containers
+internal import OrderedCollections
 internal import Tensors
 
 /// A run of bytes to store: one tensor's data, or everything else of a file in one.
@@ -38,13 +39,17 @@ struct SourceFile: Sendable {
     let name: String
     let file: File
     let objects: [SourceObject]
+    /// The training step that the file itself speaks of.
+    let step: Int?
 
     /// Opens a file and finds the tensors in it. One that no reader understands is stored as plain bytes.
     init(name: String, path: String) throws {
         self.name = name
         file = try File(path)
+        var step: Int?
         var tensors: [(range: Range<UInt64>, width: Int, name: String)] = []
         if file.size >= 64, !name.hasSuffix(".index.json"), let reader = try? Containers.open(path, lenient: true) {
+            step = Self.stepKeys.lazy.compactMap { reader.metadata[$0]?.integer }.first { $0 >= 0 }
             for tensor in reader.tensors where tensor.extent.file.identity == file.identity {
                 guard tensor.extent.count > 0, let end = tensor.extent.offset.adding(tensor.extent.count), end <= file.size
                 else { continue }
@@ -64,7 +69,11 @@ struct SourceFile: Sendable {
         if at < file.size { rest.append(at..<file.size) }
         if !rest.isEmpty { objects.append(SourceObject(file: file, ranges: rest, width: 0, tensor: nil)) }
         self.objects = objects
+        self.step = step
     }
+
+    /// What trainers call the number of optimizer steps: Lit-GPT's and TinyLlama's, Lightning's, others'.
+    private static let stepKeys = ["step_count", "global_step", "step"]
 
     /// Bytes of the words that the entropy coder sees in a type; 0 where it should not look.
     private static func width(_ dtype: DType, _ endianness: Endianness) -> Int {
@@ -97,6 +106,9 @@ struct CheckpointContents: Sendable {
     let name: String
     let isFolder: Bool
     let files: [SourceFile]
+
+    /// The training step that its files speak of, or else its name.
+    var step: Int? { files.lazy.compactMap(\.step).first ?? StepName.step(of: name) }
 
     /// - Parameter path: a file, or a folder of which every file is taken.
     init(_ path: String) throws {

@@ -1,5 +1,6 @@
 // The command line: one file a subcommand beside this one.
 
+internal import Archive
 internal import ArgumentParser
 internal import Bytes
 
@@ -34,6 +35,7 @@ struct Pannier: ParsableCommand {
     static let subcommands: [any ParsableCommand.Type] = [
         Inspect.self, Verify.self, Convert.self, Quantize.self, Split.self, Merge.self, Hash.self, FormatsCommand.self,
         Parity.self, Run.self, Eval.self, Imatrix.self, Tokenize.self, Diff.self,
+        ArchiveCommand.self,
     ]
 }
 
@@ -41,6 +43,7 @@ struct Pannier: ParsableCommand {
 enum Program {
     static func main() {
         Interruption.handle()
+        ArchiveMounts.install()
         // A reader that goes away (`pannier inspect X | head`) is an error to handle, not a signal to die of.
         signal(SIGPIPE, SIG_IGN)
         do {

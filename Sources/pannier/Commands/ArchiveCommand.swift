@@ -1,0 +1,272 @@
+// pannier archive: a series of checkpoints in one file, without loss and small.
+
+internal import Archive
+internal import ArgumentParser
+internal import Bytes
+internal import JSONText
+
+struct ArchiveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "archive",
+        abstract: "Keep a series of checkpoints in one file, without loss.",
+        discussion: """
+            Every file comes back bit for bit. A later step is coded against the one before it. Every command reads a \
+            step in place: ARCHIVE:STEP is a path.
+
+            EXAMPLE
+              pannier archive create run.pannier out/iter-*-ckpt.pth
+              pannier diff run.pannier:150 run.pannier:900
+              pannier archive extract run.pannier 900 -o iter-003600-ckpt.pth
+            """,
+        subcommands: [ArchiveCreate.self, ArchiveAdd.self, ArchiveList.self, ArchiveExtract.self, ArchiveVerify.self])
+}
+
+/// How checkpoints are stored.
+struct StoringOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Number of the step (default: what the checkpoint or its name says).", valueName: "n"))
+    var step: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Let a step stand alone after N steps that lean on each other: fewer read faster, more are smaller.",
+            valueName: "n"))
+    var chain = 4
+
+    @Flag(help: "Leave it to the system when the bytes reach the disk.")
+    var noSync = false
+
+    func validate() throws {
+        if chain < 1 || chain > 16 { throw ValidationError("--chain takes a number from 1 to 16") }
+        if let step, step < 0 { throw ValidationError("--step takes a number from 0") }
+    }
+
+    /// Adds checkpoints one after another, each as a step of its own, and says what became of them.
+    func add(_ checkpoints: [String], to archive: String, json: Bool, common: CommonOptions) throws {
+        if step != nil, checkpoints.count > 1 {
+            throw CheckpointError(.usage, "--step numbers one checkpoint", remedy: "add them one by one")
+        }
+        var options = ArchiveOptions(threads: common.threadCount, chain: chain)
+        options.sync = !noSync
+        var added: [JSONValue] = []
+        for path in try ArchiveWriter.ordered(checkpoints) {
+            let bar = ProgressBar("Storing \(Paths.name(path))", total: try ArchiveWriter.work(path))
+            let done = try ArchiveWriter.add(path, to: archive, step: step, options: options) { bar.advance(by: $0) }
+            bar.finish()
+            added.append([
+                "step": JSONValue(done.step), "name": .string(done.name), "bytes": JSONValue(done.bytes),
+                "stored": JSONValue(done.stored), "shared": JSONValue(done.shared),
+            ])
+            if !json {
+                let percent = done.bytes > 0 ? 100 * Double(done.stored) / Double(done.bytes) : 100
+                Console.print(
+                    "step \(done.step)  \(done.name.escapingControlCharacters)  \(Human.bytes(done.bytes)) -> "
+                        + "\(Human.bytes(done.stored))  \(Human.fixed(percent, 1)) %")
+            }
+        }
+        if json {
+            Console.print(
+                ["schema": "pannier.archive.add/1", "archive": .string(archive), "added": .array(added)])
+        }
+    }
+}
+
+struct ArchiveCreate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Make an archive, and store checkpoints in it.")
+
+    @Argument(help: "The archive to make.", completion: .file(extensions: ["pannier"]))
+    var archive: String
+
+    @Argument(help: "Checkpoints, files or folders; each becomes a step.", completion: .file())
+    var checkpoints: [String] = []
+
+    @OptionGroup var storing: StoringOptions
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        try ArchiveWriter.create(archive)
+        try storing.add(checkpoints, to: archive, json: json.json, common: common)
+    }
+}
+
+struct ArchiveAdd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add", abstract: "Store more checkpoints in an archive.",
+        discussion: "The archive is what it was until a step is stored whole; a crash loses no earlier one.")
+
+    @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
+    var archive: String
+
+    @Argument(help: "Checkpoints, files or folders; each becomes a step.", completion: .file())
+    var checkpoints: [String]
+
+    @OptionGroup var storing: StoringOptions
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        try storing.add(checkpoints, to: archive, json: json.json, common: common)
+    }
+}
+
+struct ArchiveList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Show the steps of an archive and what they take.")
+
+    @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
+    var archive: String
+
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let reader = try ArchiveReader(archive)
+        for remark in reader.remarks { Console.warning(remark) }
+        var table = Table([.right, .left, .right, .right, .right, .right, .left])
+        table.add(["step", "name", "files", "tensors", "bytes", "stored", ""])
+        var steps: [JSONValue] = []
+        for step in reader.steps {
+            let contents = try reader.contents(of: step)
+            let percent = contents.bytes > 0 ? 100 * Double(contents.stored) / Double(contents.bytes) : 100
+            table.add([
+                "\(step.step)", step.name, "\(contents.files.count)", "\(contents.tensors)", Human.bytes(contents.bytes),
+                Human.bytes(contents.stored),
+                Human.fixed(percent, 1) + " %" + (contents.relative > 0 ? ", against an earlier step" : ""),
+            ])
+            steps.append([
+                "step": JSONValue(step.step), "name": .string(step.name), "folder": .bool(contents.isFolder),
+                "bytes": JSONValue(contents.bytes), "stored": JSONValue(contents.stored),
+                "tensors": JSONValue(contents.tensors), "relative": JSONValue(contents.relative),
+                "files": .array(
+                    contents.files.map {
+                        [
+                            "name": .string($0.name), "bytes": JSONValue($0.size),
+                            "sha256": .string($0.sha256.description),
+                        ]
+                    }),
+            ])
+        }
+        if json.json {
+            Console.print(
+                ["schema": "pannier.archive.list/1", "archive": .string(archive), "steps": .array(steps)])
+        } else {
+            for line in table.lines() { Console.print(line) }
+        }
+    }
+}
+
+struct ArchiveExtract: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "extract", abstract: "Write a step's files as they were.",
+        discussion: "Ends with status 1 when --keep-damaged wrote a file that is not whole.")
+
+    @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
+    var archive: String
+
+    @Argument(help: "The step's number, or the name it was stored under.")
+    var step: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Where it goes (default: its own name).", valueName: "dst"), completion: .file())
+    var output: String?
+
+    @Flag(help: "Write what is left of a damaged step, with zeros in the gaps.")
+    var keepDamaged = false
+
+    @Flag(help: "Replace an output that is there already.")
+    var force = false
+
+    @Flag(help: "Leave it to the system when the bytes reach the disk.")
+    var noSync = false
+
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let reader = try ArchiveReader(archive)
+        guard let found = reader.step(named: step) else {
+            throw CheckpointError(
+                .usage, "the archive has no step \(step)", file: archive, remedy: "`pannier archive list` shows the steps")
+        }
+        let destination = output ?? Paths.name(found.name)
+        let bar = ProgressBar("Extracting", total: try reader.contents(of: found).bytes)
+        var options = OutputOptions(force: force, sync: !noSync)
+        if let identity = Paths.identity(archive) { options.inputs = [identity] }
+        let report = try reader.extract(
+            found, to: destination, options: options, keepDamaged: keepDamaged, threads: common.threadCount
+        ) { bar.advance(by: $0) }
+        bar.finish()
+        if json.json {
+            Console.print(
+                ArchiveReports.json(report, schema: "pannier.archive.extract/1", archive: archive, output: destination))
+        } else {
+            ArchiveReports.print(report)
+            Console.print(destination)
+        }
+        if !report.ok { throw ExitCode(1) }
+    }
+}
+
+struct ArchiveVerify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Decode everything and compare it with the digests of the originals.",
+        discussion: "Ends with status 0 when all is well and 1 when something is damaged.")
+
+    @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
+    var archive: String
+
+    @OptionGroup var json: JSONOption
+    @OptionGroup var common: CommonOptions
+
+    func run() throws {
+        common.apply()
+        let reader = try ArchiveReader(archive)
+        for remark in reader.remarks { Console.warning(remark) }
+        let total = reader.steps.reduce(UInt64(0)) { $0 + ((try? reader.contents(of: $1).bytes) ?? 0) }
+        let bar = ProgressBar("Verifying", total: total)
+        let report = reader.verify(threads: common.threadCount) { bar.advance(by: $0) }
+        bar.finish()
+        if json.json {
+            Console.print(ArchiveReports.json(report, schema: "pannier.archive.verify/1", archive: archive))
+        } else {
+            ArchiveReports.print(report)
+            Console.print(
+                "\(report.soundSteps.count) of \(reader.steps.count) steps sound, \(report.files) files, "
+                    + Human.bytes(report.bytes))
+        }
+        if !report.ok { throw ExitCode(1) }
+    }
+}
+
+/// What verify and extract found, in both forms.
+private enum ArchiveReports {
+    static func print(_ report: ArchiveReport) {
+        for damage in report.damage {
+            let place = damage.tensor.map { "tensor \($0)" } ?? "bytes"
+            Console.print(
+                "step \(damage.step), \(damage.file): \(place) at \(damage.offset), \(damage.count) bytes: \(damage.message)"
+                    .escapingControlCharacters)
+        }
+    }
+
+    static func json(_ report: ArchiveReport, schema: String, archive: String, output: String? = nil) -> JSONValue {
+        var object: JSONObject = [
+            "schema": .string(schema), "archive": .string(archive), "ok": .bool(report.ok),
+            "sound_steps": .array(report.soundSteps.map { JSONValue($0) }), "files": JSONValue(report.files),
+            "bytes": JSONValue(report.bytes),
+            "damage": .array(
+                report.damage.map {
+                    [
+                        "step": JSONValue($0.step), "file": .string($0.file), "tensor": JSONValue($0.tensor),
+                        "offset": JSONValue($0.offset), "bytes": JSONValue($0.count), "message": .string($0.message),
+                    ]
+                }),
+        ]
+        if let output { object["output"] = .string(output) }
+        return .object(object)
+    }
+}
