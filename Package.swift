@@ -105,6 +105,7 @@ let package = Package(
         tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"], exclude: ["Golden"]),
         tests(
             "ContainersTests", ["Bytes", "JSONText", "Tensors", "Containers", "OrderedCollections"], exclude: ["Golden"]),
+        tests("InspectionTests", ["Bytes", "Tensors", "Layouts", "Conversion", "Reporting", "Inspection"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],
             exclude: ["Golden"]),

@@ -77,8 +77,24 @@ struct Diff: ParsableCommand {
         if !difference.isIdentical(within: tolerance) { throw ExitCode(1) }
     }
 
-    func runTimeline() throws {
-        throw CheckpointError(.usage, "timelines come later")
+    private func runTimeline() throws {
+        let options = SourceOptions(preset: dimensions.preset, config: dimensions.config, layout: layout)
+        let steps =
+            paths.count == 1
+            ? try TimelineStep.find(in: paths[0]) : TimelineStep.inOrder(paths.map { TimelineStep($0) })
+        let checkpoints = try steps.map { try ComparedCheckpoint($0.path, options: options) }
+        let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: checkpoints)
+        let total = checkpoints.reduce(0) { $0 + $1.reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }
+        let bar = ProgressBar("Comparing", total: total)
+        let timeline = try Timeline(steps, checkpoints: checkpoints, threads: common.threadCount) { bar.advance(by: $0) }
+        bar.finish()
+        let page = TimelinePage(timeline)
+        try pictures.write(html: { page.html }, svg: { page.svg })
+        if json.json {
+            Console.print(TimelineJSON.report(timeline))
+        } else {
+            TimelineText.print(timeline)
+        }
     }
 }
 
