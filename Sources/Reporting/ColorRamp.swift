@@ -47,6 +47,13 @@ public struct LogScale: Sendable {
         low = min(top - 1, max(bottom, top - decades))
     }
 
+    /// Just over the positive ones of some values, at least half a decade wide and at most `decades`.
+    public init(tightlyOver values: some Sequence<Double>, decades: Double) {
+        let positive = values.filter { $0 > 0 && $0.isFinite }
+        high = log10(positive.max() ?? 1)
+        low = min(high - 0.5, max(log10(positive.min() ?? 1), high - decades))
+    }
+
     /// 0 at the low end, 1 at the high end; nil for zero.
     public func place(of value: Double) -> Double? {
         guard value > 0 else { return nil }

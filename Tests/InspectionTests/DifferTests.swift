@@ -1,8 +1,10 @@
 // Comparing checkpoints: what is equal, what differs, and why.
 
+import Conversion
 import Foundation
 import Inspection
 import Layouts
+import Tensors
 import Testing
 
 private let keyName = "model.layers.2.self_attn.k_proj.weight"

@@ -2,6 +2,7 @@
 
 import Foundation
 import Inspection
+import Layouts
 import Testing
 
 @Suite struct TimelineTests {

@@ -8,7 +8,7 @@ struct HeatText {
     private let scale: LogScale
 
     /// - Parameter values: all magnitudes that will be shown.
-    init(_ values: some Sequence<Double>) { scale = LogScale(values, decades: 4) }
+    init(_ values: some Sequence<Double>) { scale = LogScale(tightlyOver: values, decades: 4) }
 
     /// A block; "·" for zero, "!" for what is not finite.
     func block(_ value: Double) -> Character {
