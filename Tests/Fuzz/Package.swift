@@ -1,0 +1,37 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// The readers and their fuzz targets alone, built with the fuzzer's and the address sanitizer's instrumentation. A
+// package of its own, because these flags are not for those who use the library. `Sources` is a link to the project's.
+
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"]),
+]
+let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+
+let package = Package(
+    name: "pannier-fuzz",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
+        .target(name: "CKernels"),
+        .target(
+            name: "Bytes", dependencies: ["CKernels", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings),
+        .target(name: "JSONText", dependencies: ["Bytes", "CJSONC", collections], swiftSettings: swiftSettings),
+        .target(name: "Tensors", dependencies: ["Bytes", collections], swiftSettings: swiftSettings),
+        .target(
+            name: "Containers", dependencies: ["Bytes", "JSONText", "Tensors", collections],
+            swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "pannier_fuzz", dependencies: ["Bytes", "JSONText", "Tensors", "Containers", collections],
+            path: "Targets", swiftSettings: swiftSettings,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
+    ]
+)
