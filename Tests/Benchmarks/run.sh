@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Prints the figures of Docs/Performance.md. Arguments go to bench.py: names of sections (carry, check, quantize, forward).
+# LLAMA_BIN names the folder with llama.cpp's programs, for the ratios; without it only Pannier is timed.
+set -eu
+cd "$(dirname "$0")/../.."
+bash .ci/install
+swift build -c release --product pannier 2>&1 | tail -n 1
+swift build -c release --product pannier-synthesize 2>&1 | tail -n 1
+exec python3 Tests/Benchmarks/bench.py "$@"
