@@ -112,7 +112,9 @@ public struct DimensionExpression: Sendable {
             var total = try product(depth: depth)
             while take(UInt8(ascii: "+")) {
                 for (factors, count) in try product(depth: depth) {
-                    guard let sum = (total[factors] ?? 0).adding(count) else { throw fault(expected: "smaller numbers") }
+                    guard let sum = (total[factors] ?? 0).adding(count) else {
+                        throw fault(expected: "smaller numbers")
+                    }
                     total[factors] = sum
                 }
             }

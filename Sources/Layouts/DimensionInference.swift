@@ -64,7 +64,8 @@ struct DimensionInference {
         let ffn = try length(.ffn, "feed-forward width")
         let vocab = try length(.vocab, "vocabulary")
         func fits(_ headDim: Int) -> Bool {
-            headDim > 0 && query % headDim == 0 && keyValue % headDim == 0 && (query / headDim) % (keyValue / headDim) == 0
+            headDim > 0 && query % headDim == 0 && keyValue % headDim == 0
+                && (query / headDim) % (keyValue / headDim) == 0
         }
 
         let presets = try Preset.all().filter {

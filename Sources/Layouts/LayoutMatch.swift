@@ -31,7 +31,8 @@ public struct CanonicalTensor: Sendable {
 
     /// The stored tensor, when it is the canonical one as it stands.
     public var whole: Int? {
-        guard runs.count == 1, let run = runs.first, run.storedRow == 0, run.storedStep == 1, run.count == shape.dimensions.first
+        guard runs.count == 1, let run = runs.first, run.storedRow == 0, run.storedStep == 1,
+            run.count == shape.dimensions.first
         else { return nil }
         return run.tensor
     }
@@ -149,7 +150,8 @@ public struct LayoutMatch: Sendable {
     public func requireComplete(file: String? = nil) throws {
         if let wrong = misshapen.first {
             throw CheckpointError.malformed(
-                misshapen.count == 1 ? "the shape does not fit the model"
+                misshapen.count == 1
+                    ? "the shape does not fit the model"
                     : "the shape does not fit the model, nor do those of \(misshapen.count - 1) more tensors",
                 file: file, place: names[wrong.tensor].name,
                 expected: "\(wrong.spec.formula) = \(wrong.spec.shape)", found: "\(names[wrong.tensor].shape)",

@@ -49,7 +49,8 @@ private struct LayoutParser {
         try Self.refuseUnknown(
             root,
             known: [
-                "schema", "name", "title", "containers", "configs", "tell", "prefixes", "bookkeeping", "unpermuted_architectures",
+                "schema", "name", "title", "containers", "configs", "tell", "prefixes", "bookkeeping",
+                "unpermuted_architectures",
                 "tensors", "drop", "comment",
             ], at: nil)
         guard root["schema"]?.string == Self.schema else {
@@ -90,7 +91,8 @@ private struct LayoutParser {
             return kind
         }
         return Layout(
-            name: name, title: try text("title", in: root, limit: 100), containers: containers, configs: configs, tell: tell,
+            name: name, title: try text("title", in: root, limit: 100), containers: containers, configs: configs,
+            tell: tell,
             entries: entries, dropped: dropped, prefixes: prefixes, bookkeeping: try list("bookkeeping", limit: 80),
             unpermutedArchitectures: try list("unpermuted_architectures", limit: 40))
     }
@@ -157,15 +159,20 @@ private struct LayoutParser {
                     found: object["grouping"]?.text(.compact))
             }
             grouping = known
-            if grouping == .interleaved, roles != [.attnQ, .attnK, .attnV], roles != [.attnQBias, .attnKBias, .attnVBias] {
+            if grouping == .interleaved, roles != [.attnQ, .attnK, .attnV],
+                roles != [.attnQBias, .attnKBias, .attnVBias]
+            {
                 throw Self.fault("only Q, K and V, in this order, are interleaved by groups", at: name)
             }
         default:
             throw Self.fault("a tensor has either rename or fuse", at: name)
         }
-        guard let first = roles.first, roles.allSatisfy({
-            $0.isPerLayer == first.isPerLayer && $0.condition == first.condition && $0.axes.dropFirst() == first.axes.dropFirst()
-        }) else { throw Self.fault("these roles cannot be fused: their columns or conditions differ", at: name) }
+        guard let first = roles.first,
+            roles.allSatisfy({
+                $0.isPerLayer == first.isPerLayer && $0.condition == first.condition
+                    && $0.axes.dropFirst() == first.axes.dropFirst()
+            })
+        else { throw Self.fault("these roles cannot be fused: their columns or conditions differ", at: name) }
         try Self.checkName(name, perLayer: first.isPerLayer)
 
         let permutes = object["permute_rope"] ?? false
@@ -220,7 +227,9 @@ private struct LayoutParser {
             throw fault("a name is made of printable ASCII", at: name)
         }
         let components = name.split(separator: ".", omittingEmptySubsequences: false)
-        guard !components.contains(where: { $0.isEmpty }) else { throw fault("a name has an empty component", at: name) }
+        guard !components.contains(where: { $0.isEmpty }) else {
+            throw fault("a name has an empty component", at: name)
+        }
         let layers = components.filter { $0 == "{i}" }.count
         guard layers <= 1, perLayer == nil || (layers == 1) == perLayer,
             !components.contains(where: { $0 != "{i}" && ($0.contains("{") || $0.contains("}")) })

@@ -9,7 +9,9 @@ import Tensors
 import Testing
 
 func read(_ text: String, as name: String = "config.json") throws -> ConfigFile {
-    let document = name.hasSuffix(".yaml") ? try FlatYAML.parse(Array(text.utf8), file: name) : try JSONText.parse(Array(text.utf8), file: name)
+    let document =
+        name.hasSuffix(".yaml")
+        ? try FlatYAML.parse(Array(text.utf8), file: name) : try JSONText.parse(Array(text.utf8), file: name)
     return try ConfigFile(document: document, path: name)
 }
 
@@ -43,7 +45,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func whatPannierDoesNotKnowIsKept() throws {
-        let text = Self.tinyLlama.replacingOccurrences(of: "\"use_cache\"", with: "\"quirk\": {\"a\": [1]}, \"use_cache\"")
+        let text = Self.tinyLlama.replacingOccurrences(
+            of: "\"use_cache\"", with: "\"quirk\": {\"a\": [1]}, \"use_cache\"")
         let file = try read(text)
         let written = try file.config.huggingFaceConfig(dtype: nil, original: file.document)
         #expect(written["quirk"] == ["a": [1]])
@@ -71,17 +74,42 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         #expect(try goesRound { $0.headDim = 80 })
         #expect(try goesRound { $0.tiedOutput = true })
         #expect(try goesRound { $0.mlpBias = true })
-        #expect(try goesRound { $0.vocab = 32003; $0.padToken = 32000; $0.eosTokens = [2, 32002] })
-        #expect(try goesRound { $0.qkvBias = true; $0.attentionOutputBias = true })
-        #expect(try goesRound { $0.architecture = "qwen2"; $0.qkvBias = true; $0.ropeTheta = 1e6 })
-        #expect(try goesRound { $0.architecture = "qwen2"; $0.qkvBias = true; $0.slidingWindow = 99 })
-        #expect(try goesRound { $0.architecture = "mistral"; $0.slidingWindow = 4096 })
+        #expect(
+            try goesRound {
+                $0.vocab = 32003
+                $0.padToken = 32000
+                $0.eosTokens = [2, 32002]
+            })
+        #expect(
+            try goesRound {
+                $0.qkvBias = true
+                $0.attentionOutputBias = true
+            })
+        #expect(
+            try goesRound {
+                $0.architecture = "qwen2"
+                $0.qkvBias = true
+                $0.ropeTheta = 1e6
+            })
+        #expect(
+            try goesRound {
+                $0.architecture = "qwen2"
+                $0.qkvBias = true
+                $0.slidingWindow = 99
+            })
+        #expect(
+            try goesRound {
+                $0.architecture = "mistral"
+                $0.slidingWindow = 4096
+            })
         #expect(try goesRound { $0.architecture = "mistral" })
         #expect(try goesRound { $0.ropeScaling = .dynamic(factor: 2) })
         #expect(try goesRound { $0.ropeScaling = .yarn(factor: 4, originalContext: 512) })
-        #expect(try goesRound {
-            $0.ropeScaling = .llama3(factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
-        })
+        #expect(
+            try goesRound {
+                $0.ropeScaling = .llama3(
+                    factor: 32, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
+            })
     }
 
     @Test func theClassFollowsFromWhatTheModelHas() throws {
@@ -93,12 +121,25 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         }
         #expect(try type { _ in } == "llama")
         #expect(try type { $0.qkvBias = true } == "qwen2")
-        #expect(try type { $0.qkvBias = true; $0.attentionOutputBias = true } == "llama")
+        #expect(
+            try type {
+                $0.qkvBias = true
+                $0.attentionOutputBias = true
+            } == "llama")
         #expect(try type { $0.slidingWindow = 5 } == "mistral")
         #expect(throws: CheckpointError.self) { try type { $0.attentionOutputBias = true } }
-        #expect(throws: CheckpointError.self) { try type { $0.qkvBias = true; $0.mlpBias = true } }
         #expect(throws: CheckpointError.self) {
-            try type { $0.slidingWindow = 5; $0.qkvBias = true; $0.attentionOutputBias = true }
+            try type {
+                $0.qkvBias = true
+                $0.mlpBias = true
+            }
+        }
+        #expect(throws: CheckpointError.self) {
+            try type {
+                $0.slidingWindow = 5
+                $0.qkvBias = true
+                $0.attentionOutputBias = true
+            }
         }
         config.architecture = "qwen2"
         #expect(try type { $0.mlpBias = true } == "llama")
@@ -117,9 +158,12 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func theNewerSpellingsAreReadAndKept() throws {
-        let text = Self.tinyLlama.replacingOccurrences(of: "\"rope_scaling\": null", with:
-            "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 5000.0}")
-            .replacingOccurrences(of: "torch_dtype", with: "dtype")
+        let text = Self.tinyLlama.replacingOccurrences(
+            of: "\"rope_scaling\": null",
+            with:
+                "\"rope_parameters\": {\"rope_type\": \"linear\", \"factor\": 4.0, \"rope_theta\": 5000.0}"
+        )
+        .replacingOccurrences(of: "torch_dtype", with: "dtype")
         let file = try read(text)
         #expect(file.config.ropeScaling == .linear(factor: 4))
         #expect(file.config.ropeTheta == 5000)
@@ -132,7 +176,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func silenceMeansWhatTransformersTakesItFor() throws {
-        let bare = #"{"model_type": "TYPE", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9}"#
+        let bare =
+            #"{"model_type": "TYPE", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9}"#
         let llama = try read(bare.replacingOccurrences(of: "TYPE", with: "llama")).config
         #expect(llama.kvHeads == 4 && llama.normEps == 1e-6 && llama.context == 2048 && !llama.qkvBias)
         #expect(try read(bare.replacingOccurrences(of: "TYPE", with: "qwen2")).config.qkvBias)
@@ -142,8 +187,10 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     @Test(arguments: [
         ("\"hidden_size\": 2048", "\"hidden_size\": 0"), ("\"hidden_size\": 2048", "\"hidden_size\": \"2048\""),
         ("\"hidden_size\": 2048", "\"hidden_size\": 2047"), ("\"hidden_size\": 2048", "\"hidden_size\": 1e300"),
-        ("\"hidden_size\": 2048", "\"hidden_size\": -2048"), ("\"num_attention_heads\": 32", "\"num_attention_heads\": 0"),
-        ("\"num_key_value_heads\": 4", "\"num_key_value_heads\": 5"), ("\"num_key_value_heads\": 4", "\"num_key_value_heads\": 0"),
+        ("\"hidden_size\": 2048", "\"hidden_size\": -2048"),
+        ("\"num_attention_heads\": 32", "\"num_attention_heads\": 0"),
+        ("\"num_key_value_heads\": 4", "\"num_key_value_heads\": 5"),
+        ("\"num_key_value_heads\": 4", "\"num_key_value_heads\": 0"),
         ("\"num_hidden_layers\": 22", "\"num_hidden_layers\": 9223372036854775807"),
         ("\"num_hidden_layers\": 22", "\"num_hidden_layers\": 18446744073709551615"),
         ("\"num_hidden_layers\": 22", "\"layers\": 22"), ("\"model_type\": \"llama\"", "\"model_type\": \"gpt2\""),
@@ -153,7 +200,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         ("\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"longrope\", \"factor\": 2}"),
         ("\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 2}"),
         ("\"rope_scaling\": null", "\"rope_scaling\": 4"), ("\"rope_scaling\": null", "\"rope_theta\": 0"),
-        ("\"eos_token_id\": 2", "\"eos_token_id\": [[2]]"), ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": 0"),
+        ("\"eos_token_id\": 2", "\"eos_token_id\": [[2]]"),
+        ("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": 0"),
     ])
     func impossibleConfigsAreRefused(find: String, replace: String) throws {
         #expect(Self.tinyLlama.contains(find))
@@ -190,7 +238,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             config.bosToken = nil
             config.eosTokens = []
             for (layout, file) in [("litgpt", "model_config.yaml"), ("litgpt-early", "lit_config.json")] {
-                let files = try ConfigFile.files(for: Layouts.named(layout), config: config, name: "name with: a colon", dtype: .f32)
+                let files = try ConfigFile.files(
+                    for: Layouts.named(layout), config: config, name: "name with: a colon", dtype: .f32)
                 #expect(files.map(\.name) == [file])
                 #expect(try read(files[0].text, as: file).config == config, "\(preset.name) \(layout)")
             }
@@ -216,9 +265,14 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func paddedVocabularyIsWhatTheEmbeddingHas() throws {
-        let text = #"{"name": "x", "vocab_size": 32003, "padding_multiple": 64, "n_layer": 1, "n_head": 2, "n_embd": 8, "intermediate_size": 4}"#
+        let text =
+            #"{"name": "x", "vocab_size": 32003, "padding_multiple": 64, "n_layer": 1, "n_head": 2, "n_embd": 8, "intermediate_size": 4}"#
         #expect(try read(text, as: "lit_config.json").config.vocab == 32064)
-        #expect(try read(text.replacingOccurrences(of: "\"name\"", with: "\"padded_vocab_size\": 32003, \"name\""), as: "lit_config.json").config.vocab == 32003)
+        #expect(
+            try read(
+                text.replacingOccurrences(of: "\"name\"", with: "\"padded_vocab_size\": 32003, \"name\""),
+                as: "lit_config.json"
+            ).config.vocab == 32003)
     }
 
     @Test func otherFamiliesOfLitGPTAreRefused() throws {
@@ -227,12 +281,16 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             #""norm_class_name": "LayerNorm""#, #""_mlp_class": "GptNeoxMLP""#, #""rotary_percentage": 0.25"#,
             #""parallel_residual": true"#, #""n_expert": 8"#, #""padding_multiple": 9223372036854775807"#,
         ] {
-            #expect(throws: CheckpointError.self) { try read(text.replacingOccurrences(of: "MORE", with: more), as: "lit_config.json") }
+            #expect(throws: CheckpointError.self) {
+                try read(text.replacingOccurrences(of: "MORE", with: more), as: "lit_config.json")
+            }
         }
     }
 
     @Test func metasWidthRuleGivesThePublishedWidths() throws {
-        func ffn(_ text: String) throws -> Int { try read("{\"n_layers\": 2, \"n_heads\": 32, \(text)}", as: "params.json").config.ffn }
+        func ffn(_ text: String) throws -> Int {
+            try read("{\"n_layers\": 2, \"n_heads\": 32, \(text)}", as: "params.json").config.ffn
+        }
         #expect(try ffn("\"dim\": 4096, \"multiple_of\": 256") == 11008)
         #expect(try ffn("\"dim\": 4096, \"multiple_of\": 1024, \"ffn_dim_multiplier\": 1.3") == 14336)
         #expect(try ffn("\"dim\": 8192, \"multiple_of\": 4096, \"ffn_dim_multiplier\": 1.3") == 28672)
@@ -250,14 +308,16 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             let text = JSONValue.object(try config.metaConfig()).text()
             #expect(try read(text, as: "params.json").config == config)
         }
-        let file = try read(#"{"dim": 2048, "multiple_of": 256, "n_heads": 32, "n_layers": 22, "norm_eps": 1e-06, "vocab_size": -1}"#)
+        let file = try read(
+            #"{"dim": 2048, "multiple_of": 256, "n_heads": 32, "n_layers": 22, "norm_eps": 1e-06, "vocab_size": -1}"#)
         #expect(file.kind == .meta && file.unsaid == [.vocabulary])
     }
 
     @Test func ggufKeysAreTheSample() throws {
         let metadata: Metadata = [
             "general.architecture": .string("llama"), "general.name": .string("KJV"), "llama.block_count": .u32(4),
-            "llama.context_length": .u32(512), "llama.embedding_length": .u32(256), "llama.feed_forward_length": .u32(512),
+            "llama.context_length": .u32(512), "llama.embedding_length": .u32(256),
+            "llama.feed_forward_length": .u32(512),
             "llama.attention.head_count": .u32(8), "llama.attention.head_count_kv": .u32(2),
             "llama.rope.freq_base": .f32(10000), "llama.attention.layer_norm_rms_epsilon": .f32(1e-5),
             "llama.vocab_size": .u32(1024), "llama.rope.dimension_count": .u32(32),
@@ -330,7 +390,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             value == [
                 "attention_scores_scalar": nil, "bias": false, "gelu_approximate": "none",
                 "hf_config": ["name": "TinyLlama-1.1B-intermediate-step-1431k-3T", "org": "TinyLlama"], "n_layer": 22,
-                "norm_eps": 1e-5, "padded_vocab_size": 32000, "rope_adjustments": ["factor": 8.0], "rotary_percentage": 1.0,
+                "norm_eps": 1e-5, "padded_vocab_size": 32000, "rope_adjustments": ["factor": 8.0],
+                "rotary_percentage": 1.0,
                 "sliding_window_indices": [1, 0], "empty": [:], "flow": ["a": 1, "b": ["x", "y\n", nil]],
                 "quoted": "it's # not a comment", "nothing": nil,
             ])
@@ -351,7 +412,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         "", "# only a comment", "a: 1\na: 2", "a: &x 1", "a: *x", "a: !!python/object 1", "!!map\na: 1", "a: |\n  text",
         "a: >\n  text", "? a\n: b", "a: 1\n---\nb: 2", "%YAML 1.1\n---\na: 1", "a: 1\n  b: 2", "  a: 1\nb: 2", "a:1",
         "a", "- - 1", "- a: 1\n  b: 2", "a: [1, 2", "a: {b: 1", "a: {b: 1, b: 2}", "a: \"open", "a: 'open",
-        "a: \"\\q\"", "a: \"\\uD800\"", "a: b: c", "\ta: 1", "a: 1\rb: 2", "a: \u{0}", "a: [1] 2", "a: @b", "a: `b`", ": 1",
+        "a: \"\\q\"", "a: \"\\uD800\"", "a: b: c", "\ta: 1", "a: 1\rb: 2", "a: \u{0}", "a: [1] 2", "a: @b", "a: `b`",
+        ": 1",
         "a: ]", "a: text\n   goes on",
     ])
     func whatIsNotPlainIsRefused(text: String) {

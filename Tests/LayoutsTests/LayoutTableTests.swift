@@ -77,11 +77,17 @@ import Testing
         ("\"drop\"", "\"dorp\"", "unknown key"),
         ("\"permute_rope\": true", "\"permute\": true", "unknown key"),
         ("\"permute_rope\": true", "\"permute_rope\": 1", "true or false"),
-        ("\"blk.{i}.attn_norm.weight\", \"rename\"", "\"blk.{i}.attn_norm.weight\", \"permute_rope\": true, \"rename\"", "Q and K"),
+        (
+            "\"blk.{i}.attn_norm.weight\", \"rename\"",
+            "\"blk.{i}.attn_norm.weight\", \"permute_rope\": true, \"rename\"", "Q and K"
+        ),
         ("\"rename\": \"ffn_up\"", "\"rename\": \"ffn_top\"", "unknown role"),
         ("\"rename\": \"ffn_up\"", "\"rename\": \"ffn_gate\"", "twice"),
         ("\"rename\": \"ffn_up\"", "\"rename\": \"ffn_up\", \"fuse\": [\"ffn_up\", \"ffn_gate\"]", "either"),
-        ("\"rename\": \"ffn_up\"", "\"fuse\": [\"ffn_up\", \"ffn_down\"], \"grouping\": \"concatenated\"", "cannot be fused"),
+        (
+            "\"rename\": \"ffn_up\"", "\"fuse\": [\"ffn_up\", \"ffn_down\"], \"grouping\": \"concatenated\"",
+            "cannot be fused"
+        ),
         ("\"rename\": \"ffn_up\"", "\"fuse\": [\"ffn_up\", \"ffn_gate\"]", "grouping"),
         ("\"rename\": \"ffn_up\"", "\"fuse\": [\"ffn_up\", \"ffn_gate\"], \"grouping\": \"interleaved\"", "Q, K and V"),
         ("\"rename\": \"ffn_up\"", "\"rename\": \"ffn_up\", \"tie\": \"token_embedding\"", "tied"),
@@ -115,7 +121,9 @@ import Testing
     ])
     func wrongTablesAreRefused(find: String, replace: String, message: String) throws {
         var text = try Self.source()
-        if find.hasPrefix("\"configs") { text = text.replacingOccurrences(of: "\"prefixes\"", with: "\"configs\": [],\n  \"prefixes\"") }
+        if find.hasPrefix("\"configs") {
+            text = text.replacingOccurrences(of: "\"prefixes\"", with: "\"configs\": [],\n  \"prefixes\"")
+        }
         let range = try #require(text.range(of: find), "\(find)")
         text.replaceSubrange(range, with: replace)
         #expect { try Layout(text: Array(text.utf8), file: "mine.json") } throws: { error in
@@ -133,7 +141,8 @@ import Testing
 
     @Test func longExpressionsEndSoon() throws {
         let long = Array(repeating: "(hidden+ffn)", count: 16).joined(separator: "*")
-        let text = try Self.source().replacingOccurrences(of: "[\"hidden\", \"ffn\"]", with: "[\"hidden\", \"\(long)\"]")
+        let text = try Self.source().replacingOccurrences(
+            of: "[\"hidden\", \"ffn\"]", with: "[\"hidden\", \"\(long)\"]")
         #expect(throws: CheckpointError.self) { try Layout(text: Array(text.utf8)) }
     }
 
@@ -167,8 +176,12 @@ import Testing
     }
 
     @Test func unknownNamesListTheKnownOnes() throws {
-        #expect { try Layouts.named("ggml") } throws: { ($0 as? CheckpointError)?.expected?.contains("gguf-llama") == true }
-        #expect { try Preset.named("gpt-2") } throws: { ($0 as? CheckpointError)?.expected?.contains("tinyllama-1.1b") == true }
+        #expect { try Layouts.named("ggml") } throws: {
+            ($0 as? CheckpointError)?.expected?.contains("gguf-llama") == true
+        }
+        #expect { try Preset.named("gpt-2") } throws: {
+            ($0 as? CheckpointError)?.expected?.contains("tinyllama-1.1b") == true
+        }
         #expect(try Preset.named("tiny_LLaMA_1b").name == "tinyllama-1.1b")
         #expect(try Preset.named("code-tinyllama-1b").config.ropeScaling == .linear(factor: 4))
         #expect(try Preset.named("code-tinyllama-1b").config.context == 8192)

@@ -43,7 +43,9 @@ func storedTensors(_ layout: Layout, _ config: ModelConfig, prefix: String = "")
     @Test func fusedShapeIsAFormulaOfTheConfig() throws {
         let config = try Preset.named("tinyllama-1.1b").config
         let fused = try #require(
-            try Layouts.named("litgpt-tinyllama").specs(for: config).first { $0.name == "transformer.h.7.attn.attn.weight" })
+            try Layouts.named("litgpt-tinyllama").specs(for: config).first {
+                $0.name == "transformer.h.7.attn.attn.weight"
+            })
         #expect(fused.formula == "(heads + 2*kv_heads)*head_dim × hidden")
         #expect(fused.shape.dimensions == [2560, 2048])
     }
@@ -126,7 +128,9 @@ func storedTensors(_ layout: Layout, _ config: ModelConfig, prefix: String = "")
             let spec = try #require(try Layouts.named(layout).specs(for: config).first { $0.name == name })
             var canonical: [Int: Int] = [:]
             for run in spec.runs {
-                for index in 0..<run.count { canonical[run.storedRow + index * run.storedStep] = run.canonicalRow + index }
+                for index in 0..<run.count {
+                    canonical[run.storedRow + index * run.storedStep] = run.canonicalRow + index
+                }
             }
             // Output row h·head + 2·i + j is input row h·head + half·j + i.
             for h in 0..<heads {
@@ -136,7 +140,8 @@ func storedTensors(_ layout: Layout, _ config: ModelConfig, prefix: String = "")
             }
             #expect(!spec.isCanonical)
         }
-        let value = try #require(try Layouts.named("gguf-llama").specs(for: config).first { $0.name == "blk.3.attn_v.weight" })
+        let value = try #require(
+            try Layouts.named("gguf-llama").specs(for: config).first { $0.name == "blk.3.attn_v.weight" })
         #expect(value.isCanonical)
     }
 

@@ -30,7 +30,10 @@ struct Mutator {
             case 2: out.removeSubrange(at..<min(out.count, at + next(40)))
             case 3: out.insert(contentsOf: out[at..<min(out.count, at + next(40))], at: next(out.count))
             case 4:
-                let hostile = ["-", "0", "99999999999999999999", "1e999", "{i}", "null", "\"", "\\u0000", "*", "+", ": ", "\n", "[", "{", "}"]
+                let hostile = [
+                    "-", "0", "99999999999999999999", "1e999", "{i}", "null", "\"", "\\u0000", "*", "+", ": ", "\n",
+                    "[", "{", "}",
+                ]
                 out.insert(contentsOf: Array(hostile[next(hostile.count)].utf8), at: at)
             default: out = Array(out.prefix(at))
             }

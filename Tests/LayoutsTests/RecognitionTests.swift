@@ -25,12 +25,16 @@ import Testing
     @Test func explainsItself() throws {
         let config = try Preset.named("tinyllama-1.1b").config
         func explanation(_ layout: String, prefix: String = "") throws -> String {
-            try Layouts.recognise(storedTensors(Layouts.named(layout), config, prefix: prefix), config: config).explanation
+            try Layouts.recognise(storedTensors(Layouts.named(layout), config, prefix: prefix), config: config)
+                .explanation
         }
         #expect(
             try explanation("litgpt-tinyllama")
-                == "Lit-GPT, TinyLlama's fork: transformer.h.N.mlp.swiglu.w1 found; QKV interleaved in 4 groups; Q and K rows in halves")
-        #expect(try explanation("litgpt", prefix: "model.").contains("transformer.h.N.attn.qkv found; under model; QKV fused"))
+                == "Lit-GPT, TinyLlama's fork: transformer.h.N.mlp.swiglu.w1 found; QKV interleaved in 4 groups; Q and K rows in halves"
+        )
+        #expect(
+            try explanation("litgpt", prefix: "model.").contains(
+                "transformer.h.N.attn.qkv found; under model; QKV fused"))
         #expect(try explanation("gguf-llama").hasSuffix("Q and K rows in adjacent pairs"))
     }
 
@@ -45,7 +49,9 @@ import Testing
 
     @Test func trainingCheckpointsHavePrefixesAndBookkeeping() throws {
         let config = try Preset.named(Self.sample).config
-        for prefix in ["model.", "module.", "_forward_module.", "model._forward_module.", "state_dict.module.", "model._orig_mod."] {
+        for prefix in [
+            "model.", "module.", "_forward_module.", "model._forward_module.", "state_dict.module.", "model._orig_mod.",
+        ] {
             var tensors = try storedTensors(Layouts.named("litgpt-tinyllama"), config, prefix: prefix)
             for name in ["optimizer.state.0.exp_avg", "step_count", "hparams.lr"] {
                 tensors.append(NamedShape(name: name, shape: try #require(Shape([3]))))
@@ -55,7 +61,8 @@ import Testing
             #expect(match.isComplete && match.unexpected.isEmpty)
             #expect(match.bookkeeping.count == 3)
         }
-        let plain = try Layouts.recognise(storedTensors(Layouts.named("hf-llama"), config, prefix: "model."), config: config)
+        let plain = try Layouts.recognise(
+            storedTensors(Layouts.named("hf-llama"), config, prefix: "model."), config: config)
         #expect(plain.prefix == "model." && plain.isComplete)
     }
 
@@ -83,7 +90,8 @@ import Testing
         #expect(match.rows(of: TensorRole(.ffnDown, layer: 1)) == nil)
         #expect { try match.requireComplete() } throws: {
             let error = $0 as? CheckpointError
-            return error?.place == "model.layers.1.mlp.down_proj.weight" && error?.expected == "hidden × ffn = [256, 512]"
+            return error?.place == "model.layers.1.mlp.down_proj.weight"
+                && error?.expected == "hidden × ffn = [256, 512]"
         }
     }
 
@@ -140,7 +148,8 @@ import Testing
     }
 
     @Test func headWidthIsAssumedAloudOrTakenFromRotaryFrequencies() throws {
-        let config = ModelConfig(layers: 2, hidden: 320, heads: 5, kvHeads: 1, headDim: 64, ffn: 700, vocab: 99, qkvBias: true)
+        let config = ModelConfig(
+            layers: 2, hidden: 320, heads: 5, kvHeads: 1, headDim: 64, ffn: 700, vocab: 99, qkvBias: true)
         for name in ["hf-llama", "litgpt", "gguf-llama"] {
             let match = try Layouts.recognise(storedTensors(Layouts.named(name), config))
             #expect(match.isComplete && match.unexpected.isEmpty && match.config.heads == 5 && match.config.qkvBias)
@@ -148,7 +157,8 @@ import Testing
         }
         let wide = ModelConfig(layers: 1, hidden: 256, heads: 4, kvHeads: 2, headDim: 32, ffn: 700, vocab: 99)
         var tensors = try storedTensors(Layouts.named("hf-llama"), wide)
-        tensors.append(NamedShape(name: "model.layers.0.self_attn.rotary_emb.inv_freq", shape: try #require(Shape([16]))))
+        tensors.append(
+            NamedShape(name: "model.layers.0.self_attn.rotary_emb.inv_freq", shape: try #require(Shape([16]))))
         #expect(try Layouts.recognise(tensors).config.headDim == 32)
     }
 
@@ -160,7 +170,9 @@ import Testing
     }
 
     @Test func otherModelsAreRefused() throws {
-        let names = ["bert.encoder.layer.0.attention.self.query.weight", "bert.pooler.dense.weight", "lm_head.weight", "x"]
+        let names = [
+            "bert.encoder.layer.0.attention.self.query.weight", "bert.pooler.dense.weight", "lm_head.weight", "x",
+        ]
         let tensors = try names.map { NamedShape(name: $0, shape: try #require(Shape([4, 4]))) }
         #expect { try Layouts.recognise(tensors) } throws: { ($0 as? CheckpointError)?.kind == .unsupported }
         #expect(throws: CheckpointError.self) { try Layouts.recognise([]) }

@@ -94,7 +94,8 @@ struct ConfigFields {
         guard let value = self[key] else { return [] }
         if let one = value.integer { return [one] }
         guard let list = value.array, list.count <= 64 else {
-            throw fault("the value is of the wrong type", key, expected: "a whole number or a list of them", found: value)
+            throw fault(
+                "the value is of the wrong type", key, expected: "a whole number or a list of them", found: value)
         }
         return try list.map {
             guard let one = $0.integer else {

@@ -31,7 +31,9 @@ public struct ConfigFile: Sendable {
     /// The whole document, so that what Pannier does not know survives; nil for GGUF.
     public let document: JSONObject?
 
-    public init(kind: ConfigKind, path: String?, config: ModelConfig, unsaid: Set<UnsaidFact> = [], document: JSONObject? = nil) {
+    public init(
+        kind: ConfigKind, path: String?, config: ModelConfig, unsaid: Set<UnsaidFact> = [], document: JSONObject? = nil
+    ) {
         self.kind = kind
         self.path = path
         self.config = config

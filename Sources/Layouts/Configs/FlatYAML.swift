@@ -66,7 +66,8 @@ package enum FlatYAML {
     /// Text without quotes where it cannot be taken for anything else, in JSON's quotes otherwise.
     private static func scalar(_ text: String) -> String {
         let plain = text.utf8.allSatisfy {
-            ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x41 && $0 <= 0x5A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == UInt8(ascii: "_")
+            ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x41 && $0 <= 0x5A) || ($0 >= 0x30 && $0 <= 0x39)
+                || $0 == UInt8(ascii: "_")
                 || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "/")
         }
         if plain, let first = text.utf8.first, (first >= 0x41 && first <= 0x7A) || first == UInt8(ascii: "_"),
@@ -90,7 +91,8 @@ enum YAMLScalar {
         guard let first = text.utf8.first(where: { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "+") }),
             first == UInt8(ascii: ".") || (first >= 0x30 && first <= 0x39),
             text.utf8.allSatisfy({
-                ($0 >= 0x30 && $0 <= 0x39) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "+")
+                ($0 >= 0x30 && $0 <= 0x39) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")
+                    || $0 == UInt8(ascii: "+")
                     || $0 == UInt8(ascii: "e") || $0 == UInt8(ascii: "E")
             })
         else { return .string(String(text)) }
@@ -241,9 +243,13 @@ private struct YAMLFlowParser {
             key = String(plain)
             rest = rest[plain.endIndex...]
         }
-        guard rest.first == ":", !key.isEmpty, key == key.trimmingSpaces else { throw fault("\"key: value\" was expected") }
+        guard rest.first == ":", !key.isEmpty, key == key.trimmingSpaces else {
+            throw fault("\"key: value\" was expected")
+        }
         rest.removeFirst()
-        guard rest.isEmpty || rest.first == " " || rest.first == "\t" else { throw fault("a space is missing after the colon") }
+        guard rest.isEmpty || rest.first == " " || rest.first == "\t" else {
+            throw fault("a space is missing after the colon")
+        }
         return key
     }
 

@@ -106,7 +106,8 @@ private struct GGUFKeys {
         case "yarn":
             return .yarn(
                 factor: try factor(),
-                originalContext: try integer("rope.scaling.original_context_length") ?? integer("context_length") ?? 2048)
+                originalContext: try integer("rope.scaling.original_context_length") ?? integer("context_length")
+                    ?? 2048)
         default:
             throw CheckpointError.unsupported(
                 "this kind of RoPE scaling is not carried", file: file, place: "\(architecture).rope.scaling.type",

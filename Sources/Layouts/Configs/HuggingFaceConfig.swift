@@ -33,7 +33,9 @@ extension ModelConfig {
         var window = try fields.integer("sliding_window")
         // A Mistral config without the key means 4096, with null means none; Qwen2 has a switch beside it.
         if type == "mistral", fields.members["sliding_window"] == nil { window = 4096 }
-        if type == "qwen2" { window = try Self.qwen2Window(window, layers: fields.integer("num_hidden_layers") ?? 0, fields) }
+        if type == "qwen2" {
+            window = try Self.qwen2Window(window, layers: fields.integer("num_hidden_layers") ?? 0, fields)
+        }
         let attentionBias = try fields.bool("attention_bias") ?? false
         self.init(
             architecture: type, layers: try fields.requiredInteger("num_hidden_layers"), hidden: hidden, heads: heads,
@@ -108,18 +110,23 @@ extension ModelConfig {
             if value != usual || out[key] != nil { out[key] = value }
         }
         let className = JSONValue.array([.string(HuggingFaceDefaults.of[type]?.className ?? "LlamaForCausalLM")])
-        set("architectures", original?["model_type"]?.string == type ? original?["architectures"] ?? className : className)
+        set(
+            "architectures",
+            original?["model_type"]?.string == type ? original?["architectures"] ?? className : className)
         if original == nil {
             set("attention_bias", type == "llama" ? .bool(attentionOutputBias) : nil)
             set("attention_dropout", 0.0)
         } else {
             if type == "llama" { setUnlessDefault("attention_bias", .bool(attentionOutputBias), default: false) }
         }
-        if bosToken != nil || out["bos_token_id"] != nil { set("bos_token_id", bosToken.map { JSONValue($0) } ?? .null) }
+        if bosToken != nil || out["bos_token_id"] != nil {
+            set("bos_token_id", bosToken.map { JSONValue($0) } ?? .null)
+        }
         if !eosTokens.isEmpty || out["eos_token_id"] != nil {
             set(
                 "eos_token_id",
-                eosTokens.isEmpty ? .null : eosTokens.count == 1 ? JSONValue(eosTokens[0]) : .array(eosTokens.map { JSONValue($0) }))
+                eosTokens.isEmpty
+                    ? .null : eosTokens.count == 1 ? JSONValue(eosTokens[0]) : .array(eosTokens.map { JSONValue($0) }))
         }
         let impliedHeadDim = heads > 0 && hidden % heads == 0 ? hidden / heads : 0
         if headDim != impliedHeadDim || out["head_dim"] != nil { set("head_dim", JSONValue(headDim)) }
@@ -133,7 +140,9 @@ extension ModelConfig {
         set("num_attention_heads", JSONValue(heads))
         set("num_hidden_layers", JSONValue(layers))
         set("num_key_value_heads", JSONValue(kvHeads))
-        if padToken != nil || out["pad_token_id"] != nil { set("pad_token_id", padToken.map { JSONValue($0) } ?? .null) }
+        if padToken != nil || out["pad_token_id"] != nil {
+            set("pad_token_id", padToken.map { JSONValue($0) } ?? .null)
+        }
         set("rms_norm_eps", .number(normEps))
         setRoPE(&out, newStyle: newStyle)
         if type != "llama" {
@@ -258,9 +267,11 @@ extension DType {
     }
 
     public init?(torchName: String) {
-        guard let type = [DType.f16, .bf16, .f32, .f64].first(where: {
-            $0.torchName == torchName || "torch." + ($0.torchName ?? "") == torchName
-        }) else { return nil }
+        guard
+            let type = [DType.f16, .bf16, .f32, .f64].first(where: {
+                $0.torchName == torchName || "torch." + ($0.torchName ?? "") == torchName
+            })
+        else { return nil }
         self = type
     }
 }

@@ -60,7 +60,8 @@ extension ModelConfig {
         ] where try fields.bool(key) == true {
             throw refuse(key, expected: "false")
         }
-        for key in ["attention_logit_softcapping", "final_logit_softcapping", "attention_scores_scalar"] where fields[key] != nil {
+        for key in ["attention_logit_softcapping", "final_logit_softcapping", "attention_scores_scalar"]
+        where fields[key] != nil {
             throw refuse(key, expected: "null")
         }
         if let experts = try fields.integer("n_expert"), experts != 0 { throw refuse("n_expert", expected: "0") }
@@ -120,7 +121,9 @@ extension ModelConfig {
             throw Self.unsayable("which projections have biases, with one switch for all", found: "qkv_bias \(qkvBias)")
         }
         out["bias"] = .bool(qkvBias)
-        guard headDim * heads == hidden else { throw Self.unsayable("a head width apart from n_embd / n_head", found: "\(headDim)") }
+        guard headDim * heads == hidden else {
+            throw Self.unsayable("a head width apart from n_embd / n_head", found: "\(headDim)")
+        }
         if slidingWindow != nil { throw Self.unsayable("a sliding window", found: "\(slidingWindow ?? 0)") }
         // Later versions of early Lit-GPT have these two; the first ones, and TinyLlama's fork, refuse unknown keys.
         let base = ropeTheta ?? 10000

@@ -61,7 +61,9 @@ extension ModelConfig {
             .unsupported(
                 "params.json cannot say \(what)", found: found, remedy: "choose another layout")
         }
-        guard headDim * heads == hidden else { throw refuse("a head width apart from dim / n_heads", found: "\(headDim)") }
+        guard headDim * heads == hidden else {
+            throw refuse("a head width apart from dim / n_heads", found: "\(headDim)")
+        }
         if qkvBias || attentionOutputBias || mlpBias { throw refuse("biases", found: "biases") }
         var out: JSONObject = [
             "dim": JSONValue(hidden), "n_layers": JSONValue(layers), "n_heads": JSONValue(heads),
@@ -92,7 +94,9 @@ extension ModelConfig {
             // The middle of the range that rounds up to the width, to a few digits.
             let exact = (Double(ffn) - Double(multiple) / 2) / Double(2 * (4 * hidden) / 3)
             let multiplier = (exact * 1e6).rounded() / 1e6
-            if Self.ffn(hidden: hidden, multiple: multiple, multiplier: multiplier) == ffn { return (multiple, multiplier) }
+            if Self.ffn(hidden: hidden, multiple: multiple, multiplier: multiplier) == ffn {
+                return (multiple, multiplier)
+            }
         }
         throw CheckpointError.unsupported("params.json cannot say this feed-forward width", found: "\(ffn)")
     }
