@@ -6,7 +6,7 @@ internal import CKernels
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
     public let bytes: [UInt8]
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    package init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     /// From 64 lower-case hexadecimal digits.
     public init?(_ text: String) {

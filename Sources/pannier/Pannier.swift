@@ -33,9 +33,8 @@ struct Pannier: ParsableCommand {
 
     /// Every subcommand, in the order of the help.
     static let subcommands: [any ParsableCommand.Type] = [
-        Inspect.self, Verify.self, Convert.self, Quantize.self, Split.self, Merge.self, Hash.self, FormatsCommand.self,
-        Parity.self, Run.self, Eval.self, Imatrix.self, Tokenize.self, Diff.self,
-        ArchiveCommand.self,
+        Inspect.self, Verify.self, Convert.self, Quantize.self, Diff.self, Parity.self, Run.self, Eval.self,
+        Imatrix.self, Tokenize.self, ArchiveCommand.self, Split.self, Merge.self, Hash.self, FormatsCommand.self,
     ]
 }
 
