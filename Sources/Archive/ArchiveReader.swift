@@ -1,6 +1,6 @@
 // An open archive: its steps, and the bytes of any object of any of them.
 
-internal import Bytes
+public import Bytes
 internal import CKernels
 
 /// A step of an archive, for people and programs that list them.
