@@ -94,7 +94,7 @@ struct ParityProbe {
         let median = inner.isEmpty ? 0 : inner[(inner.count - 1) / 2]
         return own.enumerated().map { index, error in
             let layer = index - 1
-            var expected = 1e-5 + 4 * storageError(layer)
+            var expected = 1e-5 + 2 * storageError(layer)
             // Layers of one model are alike: one that is much worse than most is wrong.
             if (0..<layerCount).contains(layer) { expected = min(expected, max(5 * median, 1e-4)) }
             return LayerParity(

@@ -6,6 +6,14 @@ internal import CKernels
 public import Layouts
 public import Tensors
 
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
+
 extension ModelWeights {
     /// Takes every tensor of a model from a checkpoint. Dense tensors are mapped and stay on disk until they are used;
     /// others are read into memory.
@@ -24,6 +32,8 @@ extension ModelWeights {
                 vectors[role] = try source.vector(tensor)
             } else {
                 matrices[role] = try source.matrix(tensor)
+                // Of the embedding only the text's rows are needed: no reading ahead.
+                if role.role == .tokenEmbedding, !match.config.tiedOutput { source.readsAtRandom(tensor) }
             }
         }
         // Llama 3.1's frequencies, as llama.cpp's converter stores them.
@@ -39,6 +49,7 @@ extension ModelWeights {
 private final class TensorBytes {
     let bytes: UnsafeRawBufferPointer
     private let owner: AnyObject?
+    var isMapped: Bool { owner != nil }
 
     init(mapped file: MappedFile, _ bytes: UnsafeRawBufferPointer) {
         owner = file
@@ -98,6 +109,18 @@ private final class TensorSource {
             return try WeightMatrix(rows: pointers, columns: columns, dtype: dtype, owners: Array(owners.values))
         } catch let error as CheckpointError {
             throw error.at(file: reader.path, place: "\(tensor.role)")
+        }
+    }
+
+    /// Tells the system that rows of a tensor are read here and there.
+    func readsAtRandom(_ tensor: CanonicalTensor) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        for run in tensor.runs where page > 0 {
+            guard let bytes = tensors[run.tensor], bytes.isMapped, let base = bytes.bytes.baseAddress else { continue }
+            let start = Int(bitPattern: base) / page * page
+            guard let from = UnsafeMutableRawPointer(bitPattern: start) else { continue }
+            // Only a hint: nothing depends on it.
+            madvise(from, bytes.bytes.count + Int(bitPattern: base) - start, Int32(MADV_RANDOM))
         }
     }
 

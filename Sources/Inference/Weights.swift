@@ -91,6 +91,8 @@ public final class WeightMatrix: @unchecked Sendable {
         case .q4_0: PANNIER_WEIGHT_Q4_0
         case .q4_K: PANNIER_WEIGHT_Q4_K
         case .q6_K: PANNIER_WEIGHT_Q6_K
+        case .iq4_nl: PANNIER_WEIGHT_IQ4_NL
+        case .iq4_xs: PANNIER_WEIGHT_IQ4_XS
         default: PANNIER_WEIGHT_OTHER
         }
     }

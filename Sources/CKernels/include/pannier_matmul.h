@@ -26,6 +26,8 @@ typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_Q4_0,
     PANNIER_WEIGHT_Q4_K,
     PANNIER_WEIGHT_Q6_K,
+    PANNIER_WEIGHT_IQ4_NL, ///< with AVX-512 only, elsewhere as OTHER; and the next
+    PANNIER_WEIGHT_IQ4_XS,
 } pannier_weight_kind;
 
 /// A weight matrix of `rows` rows of `columns` values. Each row is dense and lies anywhere, without alignment, so that
