@@ -13,6 +13,8 @@ internal import SystemPackage
 /// A file open for positional writing. Threads may write different places at the same time.
 public final class OutputFile: Sendable {
     public let path: String
+    /// The path for messages: where a staged file will be.
+    private var shown: String { StagedOutput.publishedPath(path) }
     private let descriptor: FileDescriptor
 
     /// Creates the file and reserves its space, so that a full disk shows now and not at the end.
@@ -25,15 +27,16 @@ public final class OutputFile: Sendable {
                 FilePath(path), .readWrite, options: [.create, .exclusiveCreate, .closeOnExec],
                 permissions: FilePermissions(rawValue: 0o644))
         } catch let errno as Errno {
-            throw CheckpointError.system(errno, "cannot be created", file: path)
+            throw CheckpointError.system(errno, "cannot be created", file: StagedOutput.publishedPath(path))
         }
         guard size > 0 else { return }
         do {
             #if canImport(Glibc) || canImport(Musl)
-                let status = posix_fallocate(descriptor.rawValue, 0, off_t(clamping: size))
+                var status = EINTR
+                while status == EINTR { status = posix_fallocate(descriptor.rawValue, 0, off_t(clamping: size)) }
                 if status != 0, status != EOPNOTSUPP, status != EINVAL {
                     throw CheckpointError.system(
-                        Errno(rawValue: status), "\(size) bytes cannot be reserved", file: path)
+                        Errno(rawValue: status), "\(size) bytes cannot be reserved", file: shown)
                 }
                 if status != 0 { try truncate(to: size) }
             #else
@@ -67,7 +70,7 @@ public final class OutputFile: Sendable {
     /// Sets the file's length.
     public func truncate(to size: UInt64) throws {
         guard ftruncate(descriptor.rawValue, off_t(clamping: size)) == 0 else {
-            throw CheckpointError.system(Errno(rawValue: errno), "cannot be resized", file: path)
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be resized", file: shown)
         }
     }
 
@@ -75,7 +78,7 @@ public final class OutputFile: Sendable {
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws {
         guard let base = bytes.baseAddress else { return }
         guard let start = off_t(exactly: offset) else {
-            throw CheckpointError(.inputOutput, "an offset is beyond what a file can hold", file: path)
+            throw CheckpointError(.inputOutput, "an offset is beyond what a file can hold", file: shown)
         }
         var done = 0
         while done < bytes.count {
@@ -83,7 +86,7 @@ public final class OutputFile: Sendable {
             if put >= 0 {
                 done += put
             } else if errno != EINTR {
-                throw CheckpointError.system(Errno(rawValue: errno), "cannot be written", file: path)
+                throw CheckpointError.system(Errno(rawValue: errno), "cannot be written", file: shown)
             }
         }
     }
@@ -96,7 +99,7 @@ public final class OutputFile: Sendable {
     /// Waits until the bytes are on the disk.
     public func flush() throws {
         guard fsync(descriptor.rawValue) == 0 else {
-            throw CheckpointError.system(Errno(rawValue: errno), "cannot be flushed to disk", file: path)
+            throw CheckpointError.system(Errno(rawValue: errno), "cannot be flushed to disk", file: shown)
         }
     }
 }

@@ -28,7 +28,8 @@ public struct OutputOptions: Sendable {
 
 /// Files that are being written and that nobody sees under their names before they are whole.
 ///
-/// They lie in a hidden temporary folder beside the destination, so that publishing is a rename. Until `publish`
+/// They lie in a hidden temporary folder beside the destination (within it where it is a folder that is there already,
+/// which may be another disk's), so that publishing is a rename. Until `publish`
 /// nothing at the destination changes; afterwards each file there is the new one whole. What was not published is
 /// removed when this object goes, and by `Interruption` when the program is interrupted.
 public final class StagedOutput: Sendable {
@@ -65,10 +66,12 @@ public final class StagedOutput: Sendable {
                     .outputExists, "the output folder is there already and not empty", file: destination,
                     remedy: "choose another name, or replace the files in it with --force")
             }
-        default:
+        case let kind:
             throw CheckpointError(
-                .outputExists, "the output should be a folder and is a file", file: destination,
-                remedy: "choose another name")
+                .outputExists,
+                kind == .file
+                    ? "the output should be a folder and is a file" : "the output is neither a file nor a folder",
+                file: destination, remedy: "choose another name")
         }
         try self.init(destination: resolved, options: options, isFolder: true)
     }
@@ -84,7 +87,8 @@ public final class StagedOutput: Sendable {
         self.destination = destination
         self.options = options
         self.isFolder = isFolder
-        let parent = Paths.parent(destination)
+        let isThere = isFolder && Paths.kind(destination) == .folder
+        let parent = isThere ? destination : Paths.parent(destination)
         guard Paths.kind(parent) == .folder else {
             throw CheckpointError(
                 .inputOutput, "the folder for the output does not exist", file: parent, remedy: "create it first")
@@ -194,10 +198,28 @@ public final class StagedOutput: Sendable {
         }
     }
 
+    private static let mark = ".pannier-"
+
+    /// The path that a staged file will have, for messages: nobody knows the temporary folder.
+    static func publishedPath(_ path: String) -> String {
+        var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard
+            let place = parts.lastIndex(where: { $0.hasPrefix(".") && $0.dropLast(6).hasSuffix(mark) }),
+            place + 2 == parts.count
+        else { return path }
+        let name = String(parts[place].dropFirst().dropLast(6 + mark.count))
+        if parts[place + 1] == name || place > 0 && parts[place - 1] == name {
+            parts.remove(at: place)
+        } else {
+            parts[place] = name
+        }
+        return parts.joined(separator: "/")
+    }
+
     private static func makeTemporaryFolder(in parent: String, for name: String) throws -> String {
         // Names have 255 bytes at most; what is cut off a long one only served recognition.
         let short = String(decoding: Array(name.utf8.prefix(100)), as: UTF8.self)
-        var template = Array(Paths.join(parent, ".\(short).pannier-XXXXXX").utf8CString)
+        var template = Array(Paths.join(parent, ".\(short)\(mark)XXXXXX").utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkdtemp($0) != nil } ?? false }
         guard made else {
             throw CheckpointError.system(

@@ -187,8 +187,38 @@ import Testing
         expect(.outputExists) { _ = try StagedOutput(files: ["p-2"], in: scratch.path, options: OutputOptions()) }
     }
 
+    /// A folder may be another disk's, to which nothing can be renamed from outside.
+    @Test func filesAreStagedWithinAFolderThatIsThere() throws {
+        let scratch = Scratch()
+        for staged in [
+            try StagedOutput(files: ["a"], in: scratch.path, options: OutputOptions()),
+            try StagedOutput(folder: scratch.path, options: OutputOptions(force: true)),
+        ] {
+            #expect(Paths.identity(Paths.parent(staged.folder)) == Paths.identity(scratch.path))
+        }
+        #expect(scratch.names().isEmpty)
+    }
+
+    @Test func messagesNameTheFileAndNotItsStaging() throws {
+        let scratch = Scratch()
+        let file = try StagedOutput(file: scratch.path("out"), options: OutputOptions())
+        let folder = try StagedOutput(folder: scratch.path("model"), options: OutputOptions())
+        for (path, published) in [
+            (file.path(of: "out"), "/out"), (folder.path(of: "weights"), "/model/weights"),
+        ] {
+            do {
+                _ = try OutputFile(creating: path, size: 1 << 62)
+                Issue.record("created")
+            } catch let error as CheckpointError {
+                #expect(error.file.map { Paths.name($0) } == Paths.name(published))
+                #expect(error.file?.hasSuffix(published) == true, "\(error)")
+                #expect(error.file?.contains("pannier-") == true && !error.description.contains(".pannier-"))
+            }
+        }
+    }
+
     @Test func aFullDiskIsAnError() throws {
-        // /dev/full refuses every byte; reserving on a real disk more than there can be does as well.
+        // No disk has room for this.
         let scratch = Scratch()
         expect(.inputOutput) { _ = try OutputFile(creating: scratch.path("huge"), size: 1 << 62) }
         #expect(scratch.names().isEmpty)
