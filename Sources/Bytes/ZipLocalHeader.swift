@@ -108,12 +108,14 @@ enum ZipLocalHeader {
             var zip64 = try Zip64Extra(extra, name: record.name, file: file, offset: record.headerOffset)
             let size = try zip64.resolve(size32)
             let stored = try zip64.resolve(stored32)
-            // PyTorch's writer repeats the sizes and the header's own place there, whether or not it is asked.
-            for value in zip64.rest where value != record.size && value != record.headerOffset {
-                throw fault("the zip64 field in the local header is not the directory's")
-            }
             // With a descriptor the header may leave them 0.
             let deferred = flags & ZipFlags.descriptor != 0
+            // PyTorch's writer has the zip64 field for entries beyond 4 GiB although the 32-bit sizes are 0 and do not
+            // ask for it: the size, a 0 for the stored size, and behind 4 GiB the header's own place.
+            for value in zip64.rest
+            where value != record.size && value != record.headerOffset && !(deferred && value == 0) {
+                throw fault("the zip64 field in the local header is not the directory's")
+            }
             guard size == record.size || deferred && size == 0, stored == record.size || deferred && stored == 0 else {
                 throw fault(
                     "the sizes in the local header are not the directory's", expected: "\(record.size)",

@@ -128,6 +128,37 @@ let badZips: [BadZip] = [
         }
     }
 
+    /// What torch.save writes for a storage beyond 4 GiB, here with small numbers: 32-bit sizes of 0, the size in the
+    /// zip64 field, 0 for the stored size, and the header's own place.
+    @Test func theSizesOfALargeEntryFollowItsData() throws {
+        var zip = TestZip(entries())
+        let place = UInt64(30 + 3 + 5)
+        zip.entries[1].flags = 8
+        zip.entries[1].localCRC = 0
+        zip.entries[1].localSize = 0
+        zip.entries[1].localExtra = Op.le(UInt16(1)) + Op.le(UInt16(24)) + Op.le(UInt64(17)) + Op.le(UInt64(0)) + Op.le(place)
+        zip.entries[1].after =
+            Op.le(UInt32(0x0807_4B50)) + Op.le(CRC32(zip.entries[1].data).value) + Op.le(UInt64(17)) + Op.le(UInt64(17))
+        try withFile(zip.bytes) { path in
+            let archive = try ZipArchive(File(path))
+            try archive.entries.forEach(archive.verify)
+        }
+        zip.entries[1].localExtra = Op.le(UInt16(1)) + Op.le(UInt16(8)) + Op.le(UInt64(18))
+        try withFile(zip.bytes) { path in
+            #expect(throws: CheckpointError.self) { try ZipArchive(File(path)) }
+        }
+    }
+
+    @Test func anArchiveWithoutChecksumsIsRead() throws {
+        var zip = TestZip(entries())
+        for index in zip.entries.indices { zip.entries[index].crc = 0 }
+        try withFile(zip.bytes) { path in
+            let archive = try ZipArchive(File(path))
+            #expect(!archive.hasChecksums)
+            try archive.entries.forEach(archive.verify)
+        }
+    }
+
     @Test func aWrongChecksumIsFoundWhenAskedFor() throws {
         var zip = TestZip(entries())
         zip.entries[1].crc = 1

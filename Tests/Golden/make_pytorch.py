@@ -159,6 +159,10 @@ def main():
     save("zip-int-keys", {0: values(2), 1: {"7": values(3)}})
     save("zip-numbers", {"x": values(2), "long": 2**63 + 5, "int": -(2**63), "text": "ü\n", "many": list(range(300))})
 
+    torch.serialization.set_crc32_options(False)
+    save("zip-no-checksums", {"x": values(3)})
+    torch.serialization.set_crc32_options(True)
+
     # Archives as other versions and programs write them.
     plain = {"w": values(6).reshape(2, 3), "v": values(2)}
     save("zip-plain", plain)

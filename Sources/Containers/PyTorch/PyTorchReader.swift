@@ -169,6 +169,7 @@ struct PyTorchPart {
         details += ", pickle protocol \(graph.version)"
         try take(graph, storages, extents, endianness: records.endianness)
         let unused = records.storageCount - used.count
+        if !archive.hasChecksums { remarks.append("the archive was written without checksums: damage cannot be found") }
         if unused > 0 { remarks.append("\(unused) storages of the archive belong to no tensor") }
     }
 
