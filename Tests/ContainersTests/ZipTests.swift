@@ -136,9 +136,12 @@ let badZips: [BadZip] = [
         zip.entries[1].flags = 8
         zip.entries[1].localCRC = 0
         zip.entries[1].localSize = 0
-        zip.entries[1].localExtra = Op.le(UInt16(1)) + Op.le(UInt16(24)) + Op.le(UInt64(17)) + Op.le(UInt64(0)) + Op.le(place)
-        zip.entries[1].after =
-            Op.le(UInt32(0x0807_4B50)) + Op.le(CRC32(zip.entries[1].data).value) + Op.le(UInt64(17)) + Op.le(UInt64(17))
+        var field: [UInt8] = Op.le(UInt16(1)) + Op.le(UInt16(24))
+        for number in [17, 0, place] { field += Op.le(number) }
+        zip.entries[1].localExtra = field
+        var after: [UInt8] = Op.le(UInt32(0x0807_4B50)) + Op.le(CRC32(zip.entries[1].data).value)
+        for _ in 0..<2 { after += Op.le(UInt64(17)) }
+        zip.entries[1].after = after
         try withFile(zip.bytes) { path in
             let archive = try ZipArchive(File(path))
             try archive.entries.forEach(archive.verify)
