@@ -128,7 +128,7 @@ import Testing
     /// A piece twice in different normal forms is two pieces: Llama's vocabulary has such.
     @Test func canonicallyEqualTokensStayApart() throws {
         let (metadata, _) = try build(
-            ["tokenizer.json": Self.tokenizer(vocab: .object(JSONObject([("\u{3AC}", 0), ("\u{1F71}", 1)])))])
+            ["tokenizer.json": Self.tokenizer(vocab: .object(JSONObject([(key: "\u{3AC}", value: 0), (key: "\u{1F71}", value: 1)])))])
         let tokens = try #require(metadata["tokenizer.ggml.tokens"]?.array)
         #expect(tokens[0].string.map { Array($0.unicodeScalars) } == ["\u{3AC}"])
         #expect(tokens[1].string.map { Array($0.unicodeScalars) } == ["\u{1F71}"])
