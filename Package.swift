@@ -95,6 +95,7 @@ let package = Package(
             swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
         tests("CommandLineTests", ["pannier"], exclude: ["Golden"]),
+        tests("ArchiveTests", ["Bytes", "Tensors", "Containers", "Archive", "CKernels", "pannier"]),
         tests("BytesTests", ["Bytes"]),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
         tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),

@@ -1,0 +1,190 @@
+// Whole archives: what goes in comes out, what is equal is stored once, what is damaged is found and the rest saved.
+
+import Archive
+import Bytes
+import Containers
+import Foundation
+import Tensors
+import Testing
+
+/// An archive of a few steps, and the files that went into it.
+private struct Series {
+    let scratch: Scratch
+    let archive: String
+    let files: [Data]
+
+    init(steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256]) throws {
+        scratch = try Scratch()
+        archive = scratch.path("run.pannier")
+        try ArchiveWriter.create(archive)
+        var run = TrainingRun(seed: seed, elements: elements)
+        var files: [Data] = []
+        for step in 0..<steps {
+            files.append(run.safetensors(bf16: bf16))
+            try scratch.write(files[step], "step-\(step * 100).safetensors")
+            _ = try ArchiveWriter.add(
+                scratch.path("step-\(step * 100).safetensors"), to: archive, options: ArchiveOptions(threads: 2, chain: 3))
+            run.advance()
+        }
+        self.files = files
+    }
+
+    func extracted(_ reader: ArchiveReader, _ step: ArchivedStep, keepDamaged: Bool = false) throws -> (Data, ArchiveReport) {
+        let to = scratch.path("out-\(UUID().uuidString)")
+        let report = try reader.extract(
+            step, to: to, options: OutputOptions(sync: false), keepDamaged: keepDamaged, threads: 2)
+        return (try Data(contentsOf: URL(filePath: to)), report)
+    }
+}
+
+@Suite struct ArchiveTests {
+    @Test(arguments: [false, true])
+    func everyStepComesBackBitForBit(bf16: Bool) throws {
+        let series = try Series(steps: 6, bf16: bf16)
+        let reader = try ArchiveReader(series.archive)
+        #expect(reader.steps.map(\.step) == [0, 100, 200, 300, 400, 500])
+        #expect(reader.remarks.isEmpty)
+        for (step, original) in zip(reader.steps, series.files) {
+            let (data, report) = try series.extracted(reader, step)
+            #expect(data == original)
+            #expect(report.ok)
+        }
+        let report = reader.verify(threads: 2)
+        #expect(report.ok)
+        #expect(report.soundSteps.count == 6)
+        // Later steps lean on earlier ones, three in a row at most, and are smaller for it.
+        let contents = try reader.steps.map { try reader.contents(of: $0) }
+        #expect(contents[0].relative == 0)
+        #expect(contents[1].relative > 0 && contents[2].relative > 0)
+        #expect(contents[3].relative == 0)
+        #expect(contents[1].stored < contents[0].stored * 19 / 20)
+        // The tensor that never changes is in the first step only.
+        #expect(contents[3].stored < contents[0].stored)
+    }
+
+    @Test func equalCheckpointsAreStoredOnce() throws {
+        let series = try Series(steps: 1)
+        let again = try ArchiveWriter.add(
+            series.scratch.path("step-0.safetensors"), to: series.archive, step: 7, options: ArchiveOptions(threads: 2))
+        #expect(again.shared == UInt64(series.files[0].count))
+        #expect(again.stored < 4096)
+        let reader = try ArchiveReader(series.archive)
+        #expect(try series.extracted(reader, #require(reader.step(named: "7"))).0 == series.files[0])
+    }
+
+    @Test func aFolderComesBackWithAllItsFiles() throws {
+        let series = try Series(steps: 2)
+        let folder = series.scratch.url.appending(path: "step-900")
+        try FileManager.default.createDirectory(at: folder.appending(path: "deep/er"), withIntermediateDirectories: true)
+        let files = [
+            "model.safetensors": series.files[1], "config.json": Data("{\"a\": 1}".utf8), "empty": Data(),
+            "deep/er/notes.txt": Data("some text".utf8),
+        ]
+        for (name, data) in files { try data.write(to: folder.appending(path: name)) }
+        _ = try ArchiveWriter.add(folder.path, to: series.archive, options: ArchiveOptions(threads: 2))
+        let reader = try ArchiveReader(series.archive)
+        let step = try #require(reader.step(named: "900"))
+        let out = series.scratch.path("out")
+        #expect(try reader.extract(step, to: out, options: OutputOptions(sync: false), threads: 2).ok)
+        for (name, data) in files { #expect(try Data(contentsOf: URL(filePath: out).appending(path: name)) == data) }
+    }
+
+    @Test func stepsAreReadInPlace() throws {
+        let series = try Series(steps: 3)
+        ArchiveMounts.install()
+        for (step, original) in zip([0, 100, 200], series.files) {
+            let path = "\(series.archive):\(step)"
+            let file = try File(path)
+            #expect(file.size == UInt64(original.count))
+            #expect(try file.contents(limit: 1 << 30) == Array(original))
+            #expect(try file.bytes(at: 1234, count: 4321) == Array(original[1234..<1234 + 4321]))
+            #expect(throws: CheckpointError.self) { try file.bytes(at: file.size, count: 1) }
+            let reader = try Containers.open(path)
+            let plain = try Containers.open(series.scratch.path("step-\(step).safetensors"))
+            #expect(reader.tensors.map(\.name) == plain.tensors.map(\.name))
+            for (a, b) in zip(reader.tensors, plain.tensors) { #expect(try reader.readAll(a) == plain.readAll(b)) }
+        }
+        #expect(throws: CheckpointError.self) { try File("\(series.archive):55") }
+        #expect(Paths.kind("\(series.archive):55") == .missing)
+    }
+
+    @Test func damageIsFoundAndTheRestComesOut() throws {
+        let series = try Series(steps: 2)
+        var bytes = try series.scratch.data("run.pannier")
+        // A byte in the first tensor of the first step, on which the second step leans.
+        bytes[6000] ^= 0x10
+        try series.scratch.write(bytes, "damaged.pannier")
+        let reader = try ArchiveReader(series.scratch.path("damaged.pannier"))
+        let report = reader.verify(threads: 2)
+        #expect(!report.ok)
+        #expect(Set(report.damage.compactMap(\.tensor)).count == 1)
+        let step = try #require(reader.step(named: "0"))
+        #expect(throws: CheckpointError.self) { try series.extracted(reader, step) }
+        let (data, kept) = try series.extracted(reader, step, keepDamaged: true)
+        let lost = try #require(kept.damage.first)
+        let gap = Int(lost.offset)..<Int(lost.offset + lost.count)
+        #expect(data.count == series.files[0].count)
+        for place in data.indices where !gap.contains(place) && data[place] != series.files[0][place] {
+            Issue.record("byte \(place) outside the damage differs")
+            break
+        }
+    }
+
+    @Test func aDamagedFirstPageOrRecordIsGotRound() throws {
+        let series = try Series(steps: 2)
+        let whole = try series.scratch.data("run.pannier")
+        func stepsLeft(_ bytes: Data) throws -> Int {
+            try series.scratch.write(bytes, "x.pannier")
+            let reader = try ArchiveReader(series.scratch.path("x.pannier"))
+            return reader.verify(threads: 2).soundSteps.count
+        }
+        var bytes = whole
+        bytes.replaceSubrange(512..<4096, with: Data(count: 4096 - 512))
+        #expect(try stepsLeft(bytes) == 2)
+        // Either slot alone: the newest, or the state before the last step was added.
+        for slot in [512, 1024] {
+            bytes = whole
+            bytes[slot + 3] ^= 1
+            #expect(try stepsLeft(bytes) >= 1)
+        }
+    }
+
+    @Test func hostileBytesEndInErrorsOnly() throws {
+        let series = try Series(steps: 2, elements: [700, 333, 25])
+        let whole = try series.scratch.data("run.pannier")
+        var generator = SeededGenerator(state: 11)
+        for round in 0..<150 {
+            var bytes = whole
+            if round % 3 == 0 { bytes.removeLast(Int.random(in: 0..<bytes.count, using: &generator)) }
+            for _ in 0..<Int.random(in: 1...8, using: &generator) where !bytes.isEmpty {
+                let limit = round % 2 == 0 ? bytes.count : min(bytes.count, 1100)
+                bytes[Int.random(in: 0..<limit, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+            }
+            try series.scratch.write(bytes, "h.pannier")
+            guard let reader = try? ArchiveReader(series.scratch.path("h.pannier")) else { continue }
+            for step in reader.verify(threads: 1).soundSteps {
+                // What it calls sound is what it was.
+                let found = try #require(reader.step(named: "\(step)"))
+                #expect(try series.extracted(reader, found).0 == series.files[step / 100])
+            }
+        }
+    }
+
+    @Test func existingNamesAndStepsAreRefused() throws {
+        let series = try Series(steps: 1)
+        #expect(throws: CheckpointError.self) { try ArchiveWriter.create(series.archive) }
+        #expect(throws: CheckpointError.self) {
+            try ArchiveWriter.add(
+                series.scratch.path("step-0.safetensors"), to: series.archive, options: ArchiveOptions(threads: 1))
+        }
+        #expect(throws: CheckpointError.self) { try ArchiveReader(series.scratch.path("step-0.safetensors")) }
+    }
+
+    @Test(arguments: [
+        ("iter-001200-ckpt.pth", 1200), ("step-240k-503b", 240_000), ("checkpoint-500", 500), ("KJV-Llama-2.8M", nil),
+        ("TinyLlama-1.1B-step-50K-105b", 50_000), ("model.f32.900.safetensors", 900), ("pytorch_model.bin", nil),
+    ])
+    func namesSayTheirStep(name: String, step: Int?) {
+        #expect(StepName.step(of: name) == step)
+    }
+}

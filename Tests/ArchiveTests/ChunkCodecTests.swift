@@ -1,0 +1,115 @@
+// The coder of chunks: everything comes back, the same bytes at every CPU level, and no damage harms the reader.
+
+import Archive
+import CKernels
+import Testing
+
+@Suite(.serialized) struct ChunkCodecTests {
+    /// Words of several kinds: weights with and without an earlier step, all bit patterns, few values.
+    static let kinds = ["weights", "noise", "few", "padded", "special"]
+
+    private static func words(_ kind: String, width: Int, count: Int, seed: UInt64) -> (now: [UInt8], before: [UInt8]) {
+        var generator = SeededGenerator(state: seed)
+        var now: [UInt8] = [], before: [UInt8] = []
+        func append(_ value: UInt32, to bytes: inout [UInt8]) {
+            for place in 0..<width { bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * place))) }
+        }
+        for _ in 0..<count {
+            var pair: (UInt32, UInt32)
+            switch kind {
+            case "weights":
+                let old = generator.weight(0.02)
+                pair = ((old + generator.weight(0.001)).bitPattern, old.bitPattern)
+                if width < 4 { pair = (pair.0 >> 16, pair.1 >> 16) }
+            case "noise": pair = (UInt32.random(in: 0 ... .max, using: &generator), 0)
+            case "few": pair = (UInt32.random(in: 0...3, using: &generator), UInt32.random(in: 0...3, using: &generator))
+            case "padded": pair = (generator.weight(1).bitPattern & 0xFFFF_E000, generator.weight(1).bitPattern)
+            default:
+                let values: [UInt32] = [0, 0x8000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF, 0x7F80_0000, 0xFF80_0000, 1, 0x8000_0001]
+                pair = (values.randomElement(using: &generator) ?? 0, values.randomElement(using: &generator) ?? 0)
+            }
+            append(pair.0, to: &now)
+            append(pair.1, to: &before)
+        }
+        return (now, before)
+    }
+
+    private static func decode(_ payload: [UInt8], count: Int, reference: [UInt8]?) -> [UInt8]? {
+        let padded = payload + [UInt8](repeating: 0, count: ChunkCodec.slack)
+        var out = [UInt8](repeating: 0xAA, count: count)
+        let fine = padded.withUnsafeBytes { padded in
+            out.withUnsafeMutableBytes { out in
+                let payload = UnsafeRawBufferPointer(rebasing: padded[..<payload.count])
+                guard let reference else { return ChunkCodec().decode(payload, into: out, reference: nil) }
+                return reference.withUnsafeBytes { ChunkCodec().decode(payload, into: out, reference: $0) }
+            }
+        }
+        return fine ? out : nil
+    }
+
+    private static func encode(_ bytes: [UInt8], width: Int, reference: [UInt8]?) -> [UInt8] {
+        bytes.withUnsafeBytes { bytes in
+            guard let reference else { return ChunkCodec().encode(bytes, width: width, reference: nil) }
+            return reference.withUnsafeBytes { ChunkCodec().encode(bytes, width: width, reference: $0) }
+        }
+    }
+
+    @Test(arguments: kinds, [0, 1, 2, 4])
+    func comesBackAtEveryLevel(kind: String, width: Int) {
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        for count in [1, 31, 100, 4096, 70_001] {
+            let (now, before) = Self.words(kind, width: max(width, 1), count: count, seed: UInt64(count))
+            for reference in [nil, before] {
+                var first: [UInt8]?
+                for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
+                    _ = pannier_cpu_force(level)
+                    let payload = Self.encode(now, width: width, reference: reference)
+                    #expect(first == nil || first == payload, "\(kind) \(width) \(count) differs at level \(level)")
+                    first = payload
+                    #expect(payload.count <= now.count + 2)
+                    #expect(Self.decode(payload, count: now.count, reference: reference) == now)
+                }
+            }
+        }
+    }
+
+    @Test func earlierStepAndEntropyPay() {
+        let (now, before) = Self.words("weights", width: 4, count: 100_000, seed: 1)
+        let alone = Self.encode(now, width: 4, reference: nil).count
+        let against = Self.encode(now, width: 4, reference: before).count
+        #expect(alone < 340_000)
+        #expect(against < alone * 9 / 10)
+        #expect(Self.encode(now, width: 4, reference: now).count == 1)
+        #expect(Self.encode([UInt8](repeating: 0, count: 4000), width: 4, reference: nil).count < 8)
+    }
+
+    @Test func damagedPayloadsAreRefusedOrDecodeToSomething() {
+        var generator = SeededGenerator(state: 99)
+        for (kind, width) in [("weights", 4), ("weights", 2), ("few", 1), ("padded", 4)] {
+            let (now, before) = Self.words(kind, width: width, count: 3000, seed: 5)
+            for reference in [nil, before] {
+                let payload = Self.encode(now, width: width, reference: reference)
+                for _ in 0..<1500 {
+                    var damaged = payload
+                    if Bool.random(using: &generator) {
+                        damaged.removeLast(Int.random(in: 0..<damaged.count, using: &generator))
+                    }
+                    for _ in 0..<Int.random(in: 0...4, using: &generator) where !damaged.isEmpty {
+                        // The header is where damage can lead furthest.
+                        let limit = Bool.random(using: &generator) ? min(64, damaged.count) : damaged.count
+                        damaged[Int.random(in: 0..<limit, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+                    }
+                    _ = Self.decode(damaged, count: now.count, reference: reference)
+                }
+            }
+        }
+    }
+
+    @Test func checksumsAreThoseOfTheirSpecifications() {
+        func xxh64(_ text: String) -> UInt64 { Array(text.utf8).withUnsafeBytes { pannier_xxh64($0.baseAddress, $0.count) } }
+        #expect(xxh64("") == 0xef46_db37_51d8_e999)
+        #expect(xxh64("a") == 0xd24e_c4f1_a98c_6e5b)
+        #expect(xxh64("abc") == 0x44bc_2cf5_ad77_0999)
+        #expect(xxh64("Nobody inspects the spammish repetition") == 0xfbce_a83c_8a37_8bf1)
+    }
+}
