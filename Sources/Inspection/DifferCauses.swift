@@ -47,7 +47,7 @@ struct CauseFinder: Sendable {
         for map in rowMaps(of: place) {
             for rounding in [nil] + Rounding.forward(left, right) {
                 if try holds(map, rounding, right, &buffers) {
-                    let also = rounding.map { " and rounded to \($0.dtype)" } ?? ""
+                    let also = rounding.map { ", rounded to \($0.dtype)" } ?? ""
                     return [DifferenceCause(map.kind, map.sentence + also)]
                 }
             }
@@ -67,7 +67,8 @@ struct CauseFinder: Sendable {
         let forward: Bool
 
         var sentence: String {
-            forward ? "B is A rounded to \(dtype)" : "A is B rounded to \(dtype)"
+            let verb = dtype.isQuantized ? "quantized" : "rounded"
+            return forward ? "B is A \(verb) to \(dtype)" : "A is B \(verb) to \(dtype)"
         }
 
         /// B's own dtype as a rounding of A, where there is one.
@@ -131,12 +132,15 @@ struct CauseFinder: Sendable {
             _ scratch: inout ScratchBuffer
         ) -> Bool
     ) throws -> Bool {
-        let columns = max(1, left.shape.columns)
+        var columns = max(1, left.shape.columns)
         let count = left.shape.count
+        // Blocks do not reach across pieces, so a very long row may be cut into shorter ones.
+        if columns > Differ.pieceElements, left.whole != nil, right.whole != nil { columns = Differ.pieceElements }
         var height = max(1, 4096 / columns)
         var start = 0
         while start < count {
             let end = min(count, start + height * columns)
+            if end - start < columns { columns = end - start }
             let a = buffers.left.reserveFloats(end - start)
             let b = buffers.right.reserveFloats(end - start)
             try left.read(start..<end, into: a, buffers: &buffers.rows)
@@ -222,8 +226,9 @@ struct CauseFinder: Sendable {
     private func isTranspose(
         _ left: CanonicalRows, _ right: CanonicalRows, _ buffers: inout Buffers
     ) throws -> Bool {
-        let tile = 256
         let columns = left.columns
+        // At most 16 MiB of floats.
+        let tile = max(1, min(256, (1 << 22) / max(1, columns)))
         guard left.rows == right.columns, columns == right.rows, columns <= 1 << 17, left.rows > 1 else { return false }
         var start = 0
         while start < left.rows {

@@ -144,7 +144,7 @@ private let keyName = "model.layers.2.self_attn.k_proj.weight"
         let found = try difference(Sample.folder, blocks)
         let changed = found.changed()
         #expect(changed.count == 30)
-        #expect(changed.allSatisfy { $0.causes.map(\.sentence) == ["B is A rounded to Q8_0"] })
+        #expect(changed.allSatisfy { $0.causes.map(\.sentence) == ["B is A quantized to Q8_0"] })
         #expect(found.total.relativeL2 < 0.01)
     }
 
