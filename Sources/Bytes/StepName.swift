@@ -27,6 +27,9 @@ public enum StepName {
             }
             guard let value, start == 0 || !isLetter(text[start - 1]) || told(text[..<start]) else { continue }
             if at < text.count, isLetter(text[at]) { continue }
+            // Not "2.8M", a size.
+            if at + 1 < text.count, text[at] == UInt8(ascii: "."), isDigit(text[at + 1]) { continue }
+            if start > 1, text[start - 1] == UInt8(ascii: "."), isDigit(text[start - 2]) { continue }
             candidates.append((value, told(text[..<start])))
         }
         return candidates.last { $0.told }?.value ?? candidates.last?.value

@@ -49,7 +49,7 @@ import Testing
         var outcomes: [Int: Int] = [:]
         for round in 0..<50 {
             // Some crashes follow on each other in one archive, so that an `add` also meets what a crash left behind.
-            if round % 3 == 0 || (try ArchiveReader(archive).steps.count) > 2 {
+            if try round % 3 == 0 || ArchiveReader(archive).steps.count > 2 {
                 try FileManager.default.removeItem(atPath: archive)
                 try FileManager.default.copyItem(atPath: base, toPath: archive)
             }
