@@ -9,6 +9,7 @@ public enum StepName {
     public static func step(of name: String) -> Int? {
         let text = Array(name.lowercased().utf8)
         var candidates: [(value: Int, told: Bool)] = []
+        var fraction: Int?
         var at = 0
         while at < text.count {
             guard isDigit(text[at]) else {
@@ -27,9 +28,12 @@ public enum StepName {
             }
             guard let value, start == 0 || !isLetter(text[start - 1]) || told(text[..<start]) else { continue }
             if at < text.count, isLetter(text[at]) { continue }
-            // Not "2.8M", a size.
-            if at + 1 < text.count, text[at] == UInt8(ascii: "."), isDigit(text[at + 1]) { continue }
-            if start > 1, text[start - 1] == UInt8(ascii: "."), isDigit(text[start - 2]) { continue }
+            // Not "2.8M", a size: neither what stands before its point nor what stands after it.
+            if at + 1 < text.count, text[at] == UInt8(ascii: "."), isDigit(text[at + 1]) {
+                fraction = at + 1
+                continue
+            }
+            if start == fraction { continue }
             candidates.append((value, told(text[..<start])))
         }
         return candidates.last { $0.told }?.value ?? candidates.last?.value
