@@ -106,11 +106,11 @@ extension CheckpointError: CustomStringConvertible {
     public var description: String {
         var first = ""
         if let file { first += "\(file): " }
-        if let place { first += "\(place): " }
+        if let place { first += "\(place.shortened): " }
         first += message
         if let offset { first += " (at byte \(offset))" }
         var lines = [first]
-        switch (expected, found) {
+        switch (expected?.shortened, found?.shortened) {
         case (let expected?, let found?): lines.append("  expected \(expected), found \(found)")
         case (let expected?, nil): lines.append("  expected \(expected)")
         case (nil, let found?): lines.append("  found \(found)")
@@ -122,6 +122,15 @@ extension CheckpointError: CustomStringConvertible {
 }
 
 extension String {
+    /// A name out of a file may have megabytes; a message shows where it begins.
+    fileprivate var shortened: String {
+        let most = 240
+        guard unicodeScalars.count > most else { return self }
+        var out = ""
+        out.unicodeScalars.append(contentsOf: unicodeScalars.prefix(most))
+        return out + "..."
+    }
+
     /// Control characters, which a hostile name could use to write on the terminal, made visible.
     public var escapingControlCharacters: String {
         guard unicodeScalars.contains(where: { $0.value < 0x20 || ($0.value >= 0x7F && $0.value < 0xA0) }) else {
