@@ -1,6 +1,8 @@
 // Verification that reads every value: NaN, infinities, rows and tensors of zeros, and whether Q and K agree on the
 // order of their rows.
 
+internal import Bytes
+internal import Containers
 internal import Conversion
 internal import Layouts
 internal import Tensors
@@ -16,6 +18,13 @@ extension Verifier {
         var findings: [Finding] = []
         for (tensor, one) in zip(tensors, statistics) {
             if let one { findings += Self.findings(of: one, tensor) }
+        }
+        if let torch = source.reader as? PyTorchReader {
+            findings += try torch.verifyChecksums(threads: threads).map { fault in
+                Finding(
+                    .checksum, .error, tensor: fault.place, fault.message, expected: fault.expected, found: fault.found,
+                    hint: fault.remedy)
+            }
         }
         findings += try RowOrder(source).findings()
         return findings

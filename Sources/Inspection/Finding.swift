@@ -38,6 +38,7 @@ public enum FindingCode: String, Sendable, CaseIterable {
     case infinite = "infinity"
     case zeroRows = "zero_rows"
     case zeroTensor = "zero_tensor"
+    case checksum = "checksum"
     case rowOrder = "qk_row_order"
 }
 

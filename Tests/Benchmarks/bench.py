@@ -4,8 +4,10 @@ Everything lies in /dev/shm, so that the disk is out of it. Runs of the two side
 printed as Markdown tables. Peak memory is the kernel's figure for the process (ru_maxrss).
 """
 
+import csv
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -129,8 +131,48 @@ def quantize():
     print()
 
 
+def speeds(path, *options):
+    """Tokens a second of `pannier run`: reading a prompt of 256 tokens, and making 48 more."""
+    ids = ",".join(str(1 + 37 * i % 900) for i in range(256))
+    reading, making = [], []
+    for _ in range(RUNS):
+        done = subprocess.run(
+            [PANNIER, "run", path, "--ids", ids, "-n", "48", "--temperature", "0", *options], capture_output=True, text=True)
+        found = re.search(r"read at ([\d.]+) tokens/s, \d+ made at ([\d.]+)", done.stderr)
+        if not found:
+            sys.exit(f"no speeds in: {done.stderr}")
+        reading.append(float(found[1]))
+        making.append(float(found[2]))
+    return statistics.median(reading), statistics.median(making)
+
+
+def forward():
+    llama = LLAMA / "llama-bench"
+    print("## Forward pass, tokens/s\n\n| weights | reading 256, f32 | reading 256, `--compute bf16` | making "
+          "| llama-bench pp256 | llama-bench tg48 |\n|---|---|---|---|---|---|")
+    bf16 = checkpoint("bf16")
+    for kind in ("BF16", "Q8_0", "Q4_0", "Q4_K_M"):
+        path = WORK / f"{kind}.gguf"
+        if kind == "BF16":
+            subprocess.run([PANNIER, "convert", bf16, "-o", path, "-q", "--force"], check=True)
+        else:
+            subprocess.run([PANNIER, "quantize", bf16, "-o", path, "--type", kind, "-q", "--force"], check=True)
+        read, made = speeds(path)
+        fast, _ = speeds(path, "--compute", "bf16")
+        theirs = ["", ""]
+        if llama.exists():
+            done = subprocess.run(
+                [llama, "-m", path, "-p", "256", "-n", "48", "-t", str(os.cpu_count()), "-r", "2", "-o", "csv"],
+                capture_output=True, text=True)
+            rows = list(csv.DictReader(done.stdout.splitlines()))
+            theirs = [f"{float(row['avg_ts']):.0f}" for row in rows] or theirs
+        print(f"| {kind} | {read:.0f} | {fast:.0f} | {made:.1f} | {theirs[0]} | {theirs[1]} |", flush=True)
+        path.unlink()
+    print()
+
+
 def main():
-    sections = {"carry": carry, "check": check, "quantize": quantize}
+    sections = {"carry": carry, "check": check, "quantize": quantize, "forward": forward}
     machine()
     for name in sys.argv[1:] or sections:
         sections[name]()
