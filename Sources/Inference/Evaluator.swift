@@ -96,7 +96,7 @@ public struct Evaluator {
     public init(_ transformer: Transformer) { self.transformer = transformer }
 
     /// Negative log-likelihood of a token.
-    static func nll(of token: Int, in logits: UnsafeBufferPointer<Float>) -> Double {
+    package static func nll(of token: Int, in logits: UnsafeBufferPointer<Float>) -> Double {
         pannier_log_sum_exp(logits.baseAddress, Int64(logits.count)) - Double(logits[token])
     }
 
