@@ -101,7 +101,10 @@ let package = Package(
         tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
         tests(
             "InferenceTests",
-            ["Bytes", "JSONText", "Tensors", "Containers", "Conversion", "Layouts", "Tokenizers", "Inference", "CKernels"],
+            [
+                "Bytes", "JSONText", "Tensors", "Containers", "Conversion", "Layouts", "Tokenizers", "Inference",
+                "CKernels", "OrderedCollections",
+            ],
             exclude: ["Golden"]),
         tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"], exclude: ["Golden"]),
         tests(

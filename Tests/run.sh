@@ -4,4 +4,5 @@ set -eu
 cd "$(dirname "$0")/.."
 bash .ci/install
 swift build -c release --build-tests
-swift test -c release --skip-build "$@"
+# Some tests force a CPU level, which is one setting for the whole process: one test at a time.
+swift test -c release --skip-build --no-parallel "$@"

@@ -18,6 +18,12 @@ public struct TaskScore: Sendable, Equatable {
     public var accuracy = 0.0
     public var normalizedAccuracy = 0.0
     public var count = 0
+
+    public init(accuracy: Double = 0, normalizedAccuracy: Double = 0, count: Int = 0) {
+        self.accuracy = accuracy
+        self.normalizedAccuracy = normalizedAccuracy
+        self.count = count
+    }
 }
 
 extension ChoiceQuestion {

@@ -1,6 +1,7 @@
 // Scoring texts and questions, choosing tokens, and the files that come of it.
 
 import Foundation
+import OrderedCollections
 import Testing
 
 import Bytes
