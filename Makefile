@@ -3,7 +3,7 @@
 PREFIX ?= /usr/local
 PEERS := .build-peers/venv/bin/python
 # Values a block format that are compared with ggml, and what of the forward pass is compared.
-VALUES ?= 500000
+VALUES ?= 200000
 FORWARD ?= --small
 
 all:
