@@ -34,6 +34,10 @@ public final class ZipWriter: Sendable {
         checksums = Locked(entries.map { _ in CRC32Pieces() })
     }
 
+    /// Bytes that an archive of these entries would have.
+    /// - Throws: `unsupported` when names or sizes are too large.
+    public static func size(of entries: [Entry]) throws -> UInt64 { try ZipPlan(entries, path: "").totalBytes }
+
     /// Writes bytes of an entry. Threads may write at the same time; every byte is written exactly once.
     public func write(entry index: Int, at offset: UInt64, _ bytes: UnsafeRawBufferPointer) throws {
         guard bytes.count > 0 else { return }

@@ -45,8 +45,24 @@ enum Shards {
         return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
     }
 
+    /// Writes the index.json beside the shards; nil where one file needs none.
+    static func writeIndex(
+        _ tensors: [TensorPlan], shards: [[Int]], names: [String], name: String, in folder: String
+    ) throws -> (name: String, size: UInt64)? {
+        guard shards.count > 1 else { return nil }
+        let text = Array(index(tensors, shards: shards, names: names).utf8)
+        try OutputFile(creating: Paths.join(folder, name + ".index.json")).write(text, at: 0)
+        return (name + ".index.json", UInt64(text.count))
+    }
+
+    /// Bytes of the index.json that `writeIndex` would write.
+    static func indexSize(_ tensors: [TensorPlan], shards: [[Int]], name: String) -> UInt64 {
+        guard shards.count > 1 else { return 0 }
+        return UInt64(index(tensors, shards: shards, names: names(name, count: shards.count)).utf8.count)
+    }
+
     /// The text of the index.json.
-    static func index(_ tensors: [TensorPlan], shards: [[Int]], names: [String]) -> String {
+    private static func index(_ tensors: [TensorPlan], shards: [[Int]], names: [String]) -> String {
         var places: [(name: String, file: String)] = []
         for (shard, name) in zip(shards, names) {
             for index in shard { places.append((tensors[index].name, name)) }

@@ -21,10 +21,13 @@ public struct Converter: Sendable {
     public init(_ source: ModelSource, _ request: ConversionRequest) throws {
         self.source = source
         self.request = request
-        split = nil
         if request.container == .gguf {
             plan = try GGUFPlanner(source, request).plan()
+            let tensors = plan.steps.map(\.target)
+            let spread = request.shardSize.map { GGUFSplit.spread(tensors, limit: .bytes($0)) } ?? []
+            split = spread.count > 1 ? spread : nil
         } else {
+            split = nil
             let planner = TensorPlanner(
                 source: source, layout: request.layout, container: request.container, precision: request.precision)
             if source.hasUnexplainedRoPEFactors {
@@ -48,13 +51,19 @@ public struct Converter: Sendable {
         self.split = split
     }
 
-    /// Bytes of the files with tensors that `run` would write.
+    /// Bytes of the files with tensors that `run` would write, an index among them: `Outcome.bytes`.
     public func outputBytes() throws -> UInt64 {
         let tensors = plan.steps.map(\.target)
         return switch request.container {
-        case .safetensors: try SafetensorsWriter.size(of: tensors, shardSize: request.shardSize)
-        case .pytorch: plan.tensorBytes
-        case .gguf: try GGUFWriter.size(of: tensors, metadata: plan.metadata)
+        case .safetensors:
+            try SafetensorsWriter.size(of: tensors, name: request.weightsName, shardSize: request.shardSize)
+        case .pytorch: try PyTorchWriter.size(of: tensors, name: request.weightsName, shardSize: request.shardSize)
+        case .gguf:
+            if let parts = try parts() {
+                try GGUFWriter.size(of: tensors, parts: parts)
+            } else {
+                try GGUFWriter.size(of: tensors, metadata: plan.metadata)
+            }
         }
     }
 

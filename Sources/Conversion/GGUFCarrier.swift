@@ -42,11 +42,6 @@ public struct GGUFCarrier: Sendable {
         let parts = GGUFSplit.parts(
             GGUFSplit.spread(targets, limit: limit), prefix: Paths.name(prefix), metadata: reader.metadata,
             tensorCount: targets.count, countComesLast: true)
-        guard parts.count < 1 << 16 else {
-            throw CheckpointError(
-                .usage, "the model would become \(parts.count) files", expected: "fewer than 65536",
-                remedy: "choose a larger --max-size or --max-tensors")
-        }
         let staged = try StagedOutput(
             files: parts.map(\.name), in: Paths.parent(prefix), options: withInputs(options))
         let writer = try GGUFWriter(in: staged.folder, parts: parts, tensors: targets)

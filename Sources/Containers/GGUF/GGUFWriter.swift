@@ -8,16 +8,9 @@ public import Tensors
 
 /// Writes a GGUF checkpoint into a folder.
 public final class GGUFWriter: CheckpointWriter {
-    private struct Place: Sendable {
-        let file: Int
-        let offset: UInt64
-        let byteCount: Int
-    }
-
-    public let totalBytes: UInt64
+    public var totalBytes: UInt64 { files.totalBytes }
     public let fileNames: [String]
-    private let files: [OutputFile]
-    private let places: [Place]
+    private let files: PlacedFiles
 
     /// Creates one file and writes its header.
     /// - Parameters:
@@ -32,26 +25,21 @@ public final class GGUFWriter: CheckpointWriter {
 
     /// Creates the parts of a split model and writes their headers.
     public init(in folder: String, parts: [GGUFPart], tensors: [TensorPlan]) throws {
-        var files: [OutputFile] = []
-        var places = [Place?](repeating: nil, count: tensors.count)
-        var total: UInt64 = 0
         try Shards.checkNames(tensors)
-        for (number, part) in parts.enumerated() {
+        guard parts.count < 1 << 16 else {
+            throw CheckpointError(
+                .usage, "the model would become \(parts.count) files", expected: "fewer than 65536",
+                remedy: "choose a larger size or more tensors for one file")
+        }
+        var files = PlacedFiles(of: tensors)
+        for part in parts {
             let (header, offsets, size) = try Self.header(
                 part, tensors, alignment: Self.alignment(part.metadata))
-            let path = Paths.join(folder, part.name)
-            let file = try OutputFile(creating: path, size: size)
-            try file.write(header, at: 0)
-            for (index, offset) in zip(part.tensors, offsets) {
-                places[index] = Place(file: number, offset: offset, byteCount: tensors[index].byteCount)
-            }
-            files.append(file)
-            total += size
+            try files.create(
+                Paths.join(folder, part.name), size: size, header: header, tensors: zip(part.tensors, offsets))
         }
         self.files = files
-        self.places = places.compactMap { $0 }
         fileNames = parts.map(\.name)
-        totalBytes = total
     }
 
     private static func alignment(_ metadata: Metadata) throws -> UInt64 {
@@ -65,8 +53,12 @@ public final class GGUFWriter: CheckpointWriter {
 
     /// Bytes of the file that would be written.
     public static func size(of tensors: [TensorPlan], metadata: Metadata) throws -> UInt64 {
-        let part = GGUFPart(name: "", tensors: Array(tensors.indices), metadata: metadata)
-        return try header(part, tensors, alignment: alignment(metadata)).size
+        try size(of: tensors, parts: [GGUFPart(name: "", tensors: Array(tensors.indices), metadata: metadata)])
+    }
+
+    /// Bytes of all parts that would be written.
+    public static func size(of tensors: [TensorPlan], parts: [GGUFPart]) throws -> UInt64 {
+        try parts.reduce(0) { try $0 + header($1, tensors, alignment: alignment($1.metadata)).size }
     }
 
     /// The header of a part with its padding, where its tensors lie, and the size of the file.
@@ -120,9 +112,7 @@ public final class GGUFWriter: CheckpointWriter {
     }
 
     public func write(tensor index: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) throws {
-        let place = places[index]
-        precondition(offset >= 0 && offset + bytes.count <= place.byteCount, "the bytes lie within the tensor")
-        try files[place.file].write(bytes, at: place.offset + UInt64(offset))
+        try files.write(tensor: index, at: offset, bytes)
     }
 
     public func finish() throws {}

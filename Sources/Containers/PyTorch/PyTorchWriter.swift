@@ -17,8 +17,7 @@ public final class PyTorchWriter: CheckpointWriter {
     public let totalBytes: UInt64
     public let fileNames: [String]
     private let archives: [ZipWriter]
-    private let places: [Place]
-    private let byteCounts: [Int]
+    private let places: TensorPlaces<Place>
 
     /// The one folder that the records of an archive lie in.
     private static let root = "archive"
@@ -33,49 +32,65 @@ public final class PyTorchWriter: CheckpointWriter {
     ///   - shardSize: bytes of tensors in one file, at most, where a single tensor does not need more.
     /// - Throws: `usage` for a dtype that PyTorch has not; `inputOutput`.
     public init(in folder: String, name: String, tensors: [TensorPlan], shardSize: UInt64? = nil) throws {
+        try Shards.checkNames(tensors)
         let shards = Shards.fill(tensors, limit: shardSize)
-        var names = Shards.names(name, count: shards.count)
+        let names = Shards.names(name, count: shards.count)
         var archives: [ZipWriter] = []
-        var places = [Place?](repeating: nil, count: tensors.count)
-        var total: UInt64 = 0
-        let order = Endianness.native.rawValue
+        var places = TensorPlaces<Place>(of: tensors)
         for (number, shard) in shards.enumerated() {
-            let own = shard.map { tensors[$0] }
-            let pickle = try PickleWriter.stateDict(own)
-            var entries = [
-                ZipWriter.Entry(name: Self.root + "/data.pkl", size: UInt64(pickle.count)),
-                ZipWriter.Entry(name: Self.root + "/byteorder", size: UInt64(order.utf8.count)),
-            ]
-            for (key, index) in shard.enumerated() {
-                places[index] = Place(archive: number, entry: entries.count)
-                entries.append(
-                    ZipWriter.Entry(name: "\(Self.root)/data/\(key)", size: UInt64(tensors[index].byteCount)))
+            let contents = try Contents(shard.map { tensors[$0] })
+            for (at, index) in shard.enumerated() {
+                places.put(index, at: Place(archive: number, entry: Contents.firstTensor + at))
             }
-            entries.append(ZipWriter.Entry(name: Self.root + "/version", size: UInt64(Self.version.utf8.count)))
-            let archive = try ZipWriter(creating: Paths.join(folder, names[number]), entries: entries)
-            try archive.write(entry: 0, pickle)
-            try archive.write(entry: 1, Array(order.utf8))
-            try archive.write(entry: entries.count - 1, Array(Self.version.utf8))
-            total += archive.totalBytes
+            let archive = try ZipWriter(creating: Paths.join(folder, names[number]), entries: contents.entries)
+            for (entry, bytes) in contents.small { try archive.write(entry: entry, bytes) }
             archives.append(archive)
         }
-        if shards.count > 1 {
-            let index = Shards.index(tensors, shards: shards, names: names)
-            let indexName = name + ".index.json"
-            try OutputFile(creating: Paths.join(folder, indexName)).write(Array(index.utf8), at: 0)
-            names.append(indexName)
-            total += UInt64(index.utf8.count)
-        }
+        let index = try Shards.writeIndex(tensors, shards: shards, names: names, name: name, in: folder)
         self.archives = archives
-        self.places = places.compactMap { $0 }
-        byteCounts = tensors.map(\.byteCount)
-        fileNames = names
-        totalBytes = total
+        self.places = places
+        fileNames = names + (index.map { [$0.name] } ?? [])
+        totalBytes = archives.reduce(index?.size ?? 0) { $0 + $1.totalBytes }
+    }
+
+    /// Bytes of the files that would be written, the index among them.
+    public static func size(
+        of tensors: [TensorPlan], name: String = "pytorch_model.bin", shardSize: UInt64? = nil
+    ) throws -> UInt64 {
+        let shards = Shards.fill(tensors, limit: shardSize)
+        return try shards.reduce(Shards.indexSize(tensors, shards: shards, name: name)) { total, shard in
+            try total + ZipWriter.size(of: Contents(shard.map { tensors[$0] }).entries)
+        }
+    }
+
+    /// The records of one archive: those that are written at once, and one a tensor.
+    private struct Contents {
+        let entries: [ZipWriter.Entry]
+        /// Entries whose bytes are known already.
+        let small: [(entry: Int, bytes: [UInt8])]
+        /// The entry of the first tensor; the others follow.
+        static let firstTensor = 2
+
+        init(_ tensors: [TensorPlan]) throws {
+            let head = [
+                ("data.pkl", try PickleWriter.stateDict(tensors)),
+                ("byteorder", Array(Endianness.native.rawValue.utf8)),
+            ]
+            let version = Array(PyTorchWriter.version.utf8)
+            entries =
+                head.map { Self.entry($0.0, $0.1.count) }
+                + tensors.enumerated().map { Self.entry("data/\($0.offset)", $0.element.byteCount) }
+                + [Self.entry("version", version.count)]
+            small = [(0, head[0].1), (1, head[1].1), (entries.count - 1, version)]
+        }
+
+        private static func entry(_ name: String, _ size: Int) -> ZipWriter.Entry {
+            ZipWriter.Entry(name: PyTorchWriter.root + "/" + name, size: UInt64(size))
+        }
     }
 
     public func write(tensor index: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) throws {
-        let place = places[index]
-        precondition(offset >= 0 && offset + bytes.count <= byteCounts[index], "the bytes lie within the tensor")
+        let place = try places.place(of: index, at: offset, storing: bytes.count)
         try archives[place.archive].write(entry: place.entry, at: UInt64(offset), bytes)
     }
 

@@ -11,17 +11,9 @@ public import Tensors
 
 /// Writes a safetensors checkpoint into a folder.
 public final class SafetensorsWriter: CheckpointWriter {
-    /// Where a tensor goes.
-    private struct Place: Sendable {
-        let file: Int
-        let offset: UInt64
-        let byteCount: Int
-    }
-
     public let totalBytes: UInt64
     public let fileNames: [String]
-    private let files: [OutputFile]
-    private let places: [Place]
+    private let files: PlacedFiles
 
     /// Creates the files and writes their headers.
     /// - Parameters:
@@ -41,47 +33,27 @@ public final class SafetensorsWriter: CheckpointWriter {
                 remedy: "choose --dtype f32, f16 or bf16")
         }
         let shards = Shards.fill(tensors, limit: shardSize)
-        var files: [OutputFile] = []
-        var places = [Place?](repeating: nil, count: tensors.count)
-        var total: UInt64 = 0
         let names = Shards.names(name, count: shards.count)
-        for (number, shard) in shards.enumerated() {
+        var files = PlacedFiles(of: tensors)
+        for (shard, name) in zip(shards, names) {
             let ordered = Self.order(shard, tensors)
-            let (header, size) = try Self.header(ordered.map { tensors[$0] }, metadata: metadata)
-            let start = UInt64(8 + header.count)
-            let file = try OutputFile(creating: Paths.join(folder, names[number]), size: start + size)
-            try file.write(withUnsafeBytes(of: UInt64(header.count).littleEndian, Array.init), at: 0)
-            try file.write(header, at: 8)
-            var offset = start
-            for index in ordered {
-                places[index] = Place(file: number, offset: offset, byteCount: tensors[index].byteCount)
-                offset += UInt64(tensors[index].byteCount)
-            }
-            total += start + size
-            files.append(file)
+            let (header, offsets, size) = try Self.header(ordered.map { tensors[$0] }, metadata: metadata)
+            try files.create(Paths.join(folder, name), size: size, header: header, tensors: zip(ordered, offsets))
         }
-        var fileNames = names
-        if shards.count > 1 {
-            let index = Shards.index(tensors, shards: shards, names: names)
-            let indexName = name + ".index.json"
-            try OutputFile(creating: Paths.join(folder, indexName)).write(Array(index.utf8), at: 0)
-            fileNames.append(indexName)
-            total += UInt64(index.utf8.count)
-        }
+        let index = try Shards.writeIndex(tensors, shards: shards, names: names, name: name, in: folder)
         self.files = files
-        self.places = places.compactMap { $0 }
-        self.fileNames = fileNames
-        totalBytes = total
+        fileNames = names + (index.map { [$0.name] } ?? [])
+        totalBytes = files.totalBytes + (index?.size ?? 0)
     }
 
-    /// Bytes of the files that would be written, the index left out.
+    /// Bytes of the files that would be written, the index among them.
     public static func size(
-        of tensors: [TensorPlan], metadata: OrderedDictionary<String, String> = ["format": "pt"],
-        shardSize: UInt64? = nil
+        of tensors: [TensorPlan], name: String = "model.safetensors",
+        metadata: OrderedDictionary<String, String> = ["format": "pt"], shardSize: UInt64? = nil
     ) throws -> UInt64 {
-        try Shards.fill(tensors, limit: shardSize).reduce(0) { total, shard in
-            let (header, data) = try header(order(shard, tensors).map { tensors[$0] }, metadata: metadata)
-            return total + 8 + UInt64(header.count) + data
+        let shards = Shards.fill(tensors, limit: shardSize)
+        return try shards.reduce(Shards.indexSize(tensors, shards: shards, name: name)) { total, shard in
+            try total + header(order(shard, tensors).map { tensors[$0] }, metadata: metadata).size
         }
     }
 
@@ -102,10 +74,10 @@ public final class SafetensorsWriter: CheckpointWriter {
         }
     }
 
-    /// The header of one file and the bytes of its tensors.
+    /// The header of one file with its length before it, where its tensors lie, and the size of the file.
     private static func header(
         _ tensors: [TensorPlan], metadata: OrderedDictionary<String, String>
-    ) throws -> (bytes: [UInt8], data: UInt64) {
+    ) throws -> (bytes: [UInt8], offsets: [UInt64], size: UInt64) {
         var object = JSONObject()
         if !metadata.isEmpty {
             var entries = JSONObject()
@@ -113,24 +85,29 @@ public final class SafetensorsWriter: CheckpointWriter {
             object["__metadata__"] = .object(entries)
         }
         var offset: UInt64 = 0
+        var relative: [UInt64] = []
         for tensor in tensors {
-            let end = offset + UInt64(tensor.byteCount)
+            guard let end = offset.adding(UInt64(tensor.byteCount)) else {
+                throw CheckpointError.unsupported("the file would be too large", place: tensor.name)
+            }
             object[tensor.name] = [
                 "dtype": .string(tensor.dtype.rawValue),
                 "shape": .array(tensor.shape.dimensions.map { JSONValue($0) }),
                 "data_offsets": [JSONValue(offset), JSONValue(end)],
             ]
+            relative.append(offset)
             offset = end
         }
-        var bytes = Array(JSONValue.object(object).text(.compact).utf8)
-        while bytes.count % 8 != 0 { bytes.append(UInt8(ascii: " ")) }
-        return (bytes, offset)
+        var json = Array(JSONValue.object(object).text(.compact).utf8)
+        while json.count % 8 != 0 { json.append(UInt8(ascii: " ")) }
+        let start = UInt64(8 + json.count)
+        guard let size = start.adding(offset) else { throw CheckpointError.unsupported("the file would be too large") }
+        let length = withUnsafeBytes(of: UInt64(json.count).littleEndian, Array.init)
+        return (length + json, relative.map { start + $0 }, size)
     }
 
     public func write(tensor index: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) throws {
-        let place = places[index]
-        precondition(offset >= 0 && offset + bytes.count <= place.byteCount, "the bytes lie within the tensor")
-        try files[place.file].write(bytes, at: place.offset + UInt64(offset))
+        try files.write(tensor: index, at: offset, bytes)
     }
 
     public func finish() throws {}
