@@ -108,7 +108,9 @@ public enum Containers {
         switch try Magic(File(path)) {
         case .safetensors: return try SafetensorsReader(path)
         case .gguf: return try GGUFReader(path)
-        case .zip, .pickle: return try PyTorchReader(path, strict: !lenient)
+        case .zip, .pickle:
+            if let parts = try ModelParallel.parts(besides: path) { return try PyTorchReader(parts: parts, strict: !lenient) }
+            return try PyTorchReader(path, strict: !lenient)
         case .foreign(let name, let remedy):
             throw CheckpointError.unsupported("this is \(name)", file: path, remedy: remedy)
         // A damaged file is still one of its kind to the person who named it so: its own reader says what is wrong.
@@ -141,11 +143,6 @@ public enum Containers {
 
     private static func openFolder(_ path: String, lenient: Bool) throws -> any CheckpointReader {
         let names = try Paths.list(path)
-        if names.contains("consolidated.01.pth") {
-            throw CheckpointError.unsupported(
-                "Meta's checkpoints in several parts are not read", file: path, expected: "consolidated.00.pth alone",
-                found: "consolidated.01.pth too", remedy: "use this model in Hugging Face's form")
-        }
         if names.contains("snapshots"), let snapshot = try snapshot(of: path) {
             return try openFolder(snapshot, lenient: lenient)
         }

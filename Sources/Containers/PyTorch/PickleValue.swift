@@ -87,5 +87,5 @@ enum PickleLimits {
     static let visits = 2_000_000
     /// Bytes of one name and of all names.
     static let name = 4096
-    static let allNames = 32 << 20
+    static let allNames = 20 << 20
 }

@@ -17,6 +17,8 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
     public let globals: [PickleGlobal]
     /// The archives behind zip files, for `verifyChecksums`.
     private let archives: [ZipArchive]
+    /// Tensors that are cut over several files.
+    private let joined: [ExactText: JoinedTensor]
 
     public var kind: ContainerKind { .pytorch }
 
@@ -34,6 +36,28 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
         details = part.details
         globals = part.globals
         archives = part.archive.map { [$0] } ?? []
+        joined = [:]
+    }
+
+    /// Opens the model-parallel parts of one of Meta's checkpoints; each tensor is read as if it were whole.
+    init(parts paths: [String], strict: Bool) throws {
+        path = paths.first ?? ""
+        let parts = try paths.map { try PyTorchPart($0, strict: strict) }
+        let joins = try ModelParallel.join(parts)
+        tensors = try joins.map { try $0.whole() }
+        joined = Dictionary(zip(tensors.map { ExactText($0.name) }, joins), uniquingKeysWith: { first, _ in first })
+        files = parts.map(\.file)
+        metadata = parts.first?.metadata ?? [:]
+        remarks = parts.flatMap { part in part.remarks.map { "\(Paths.name(part.file.path)): \($0)" } }
+        globals = Self.once(parts.flatMap(\.globals))
+        archives = parts.compactMap(\.archive)
+        details = (parts.first?.details ?? "") + ", \(parts.count) model-parallel parts"
+    }
+
+    /// Each global once, in the order of its first mention.
+    private static func once(_ globals: [PickleGlobal]) -> [PickleGlobal] {
+        var seen: Set<ExactText> = []
+        return globals.filter { seen.insert(ExactText($0.name)).inserted }
     }
 
     /// Opens shards by their `pytorch_model.bin.index.json`, and checks the one against the others.
@@ -44,7 +68,7 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
         var tensors: [TensorInfo] = []
         var metadata: Metadata = [:]
         var remarks: [String] = []
-        var globals: OrderedDictionary<String, PickleGlobal> = [:]
+        var globals: [PickleGlobal] = []
         var archives: [ZipArchive] = []
         var held: [[String]] = []
         var details: OrderedSet<String> = []
@@ -58,7 +82,7 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
             held.append(part.tensors.map(\.name))
             metadata.merge(part.metadata) { first, _ in first }
             remarks += part.remarks.map { "\(shard): \($0)" }
-            for global in part.globals where globals[global.name] == nil { globals[global.name] = global }
+            globals += part.globals
             if let archive = part.archive { archives.append(archive) }
             details.append(part.details)
         }
@@ -67,12 +91,24 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
         self.tensors = tensors
         self.metadata = metadata
         self.remarks = remarks
-        self.globals = Array(globals.values)
+        self.globals = Self.once(globals)
         self.archives = archives
+        joined = [:]
         self.details = details.joined(separator: " and ") + ", \(files.count) shards"
     }
 
     public func read(
+        _ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+    ) throws {
+        guard !joined.isEmpty, let joined = joined[ExactText(tensor.name)] else {
+            try readOne(tensor, elements: range, into: buffer)
+            return
+        }
+        try joined.read(elements: range, into: buffer, read: readOne)
+    }
+
+    /// Reads from a tensor that lies in one file.
+    private func readOne(
         _ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
     ) throws {
         guard let view = tensor.view else {
