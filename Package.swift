@@ -93,8 +93,11 @@ let package = Package(
                 "Bytes", "JSONText", "Tensors", "Containers", "Layouts", "CKernels", "ArgumentParser",
             ]),
             swiftSettings: swiftSettings),
+        // What several tests throw at the readers.
+        .target(
+            name: "HostileFiles", dependencies: ["Bytes"], path: "Tests/HostileFiles", swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
-        tests("CommandLineTests", ["pannier"], exclude: ["Golden"]),
+        tests("CommandLineTests", ["pannier", "HostileFiles"], exclude: ["Golden"]),
         tests("ArchiveTests", ["Bytes", "Tensors", "Containers", "Archive", "CKernels", "pannier"]),
         tests("BytesTests", ["Bytes"]),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
@@ -108,7 +111,8 @@ let package = Package(
             exclude: ["Golden"]),
         tests("LayoutsTests", ["Layouts", "Tensors", "Bytes", "JSONText", "OrderedCollections"], exclude: ["Golden"]),
         tests(
-            "ContainersTests", ["Bytes", "JSONText", "Tensors", "Containers", "OrderedCollections"], exclude: ["Golden"]),
+            "ContainersTests",
+            ["Bytes", "JSONText", "Tensors", "Containers", "OrderedCollections", "HostileFiles"], exclude: ["Golden"]),
         tests("InspectionTests", ["Bytes", "Tensors", "Layouts", "Conversion", "Reporting", "Inspection"]),
         tests(
             "ModelFilesTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "ModelFiles", "OrderedCollections"],

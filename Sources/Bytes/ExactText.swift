@@ -1,5 +1,13 @@
 // Text compared by its bytes.
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// A text that equals another only when every byte does.
 ///
 /// Swift's own equality of strings is canonical: "ά" in its two code points U+03AC and U+1F71 is one string to it, but
@@ -12,15 +20,22 @@ public struct ExactText: Sendable, Hashable {
     public init(_ text: String) { self.text = text }
 
     public static func == (left: ExactText, right: ExactText) -> Bool {
-        var (a, b) = (left.text, right.text)
-        return a.withUTF8 { a in
-            b.withUTF8 { b in a.count == b.count && a.elementsEqual(b) }
+        let same = left.text.utf8.withContiguousStorageIfAvailable { a in
+            right.text.utf8.withContiguousStorageIfAvailable { b in
+                guard a.count == b.count else { return false }
+                guard let first = a.baseAddress, let second = b.baseAddress else { return true }
+                return memcmp(first, second, a.count) == 0
+            }
         }
+        // Storage that is not contiguous belongs to bridged strings, of which there are none on Linux.
+        return (same ?? nil) ?? left.text.utf8.elementsEqual(right.text.utf8)
     }
 
     public func hash(into hasher: inout Hasher) {
-        var copy = text
-        copy.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        let done: Void? = text.utf8.withContiguousStorageIfAvailable {
+            hasher.combine(bytes: UnsafeRawBufferPointer($0))
+        }
+        if done == nil { for byte in text.utf8 { hasher.combine(byte) } }
         hasher.combine(0xFF as UInt8)
     }
 }

@@ -22,7 +22,7 @@ struct Outcome {
 }
 
 /// The program, built beside the tests.
-private let program: URL = {
+let program: URL = {
     let beside = Bundle.main.bundleURL.deletingLastPathComponent()
     let candidates = [
         root.appending(path: ".build/release/pannier"), beside.appending(path: "pannier"),
@@ -38,8 +38,13 @@ func pannier(_ arguments: String..., in folder: URL? = nil) throws -> Outcome {
 }
 
 func run(_ arguments: [String], in folder: URL? = nil) throws -> Outcome {
+    try launch(program, arguments, in: folder)
+}
+
+/// Runs any program and keeps what it says.
+func launch(_ executable: URL, _ arguments: [String], in folder: URL? = nil) throws -> Outcome {
     let process = Process()
-    process.executableURL = program
+    process.executableURL = executable
     process.arguments = arguments
     if let folder { process.currentDirectoryURL = folder }
     let scratch = try Scratch()
@@ -51,7 +56,7 @@ func run(_ arguments: [String], in folder: URL? = nil) throws -> Outcome {
     try process.run()
     process.waitUntilExit()
     // No input whatever ends in a signal.
-    #expect(process.terminationReason == .exit, "pannier \(arguments.joined(separator: " ")) was killed by a signal")
+    #expect(process.terminationReason == .exit, "\(arguments.joined(separator: " ").suffix(400)) was killed by a signal")
     return Outcome(
         status: process.terminationStatus, output: String(decoding: try Data(contentsOf: out), as: UTF8.self),
         errors: String(decoding: try Data(contentsOf: err), as: UTF8.self))

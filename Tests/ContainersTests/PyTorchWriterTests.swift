@@ -3,6 +3,7 @@
 import Bytes
 import Containers
 import Foundation
+import HostileFiles
 import Tensors
 import Testing
 

@@ -3,6 +3,7 @@
 import Bytes
 import Containers
 import Foundation
+import HostileFiles
 import Tensors
 import Testing
 
@@ -38,26 +39,6 @@ enum Golden {
     }
 
     static func bytes(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(fileURLWithPath: path(name)))) }
-}
-
-/// Little- or big-endian numbers one after another.
-struct Builder {
-    var bytes: [UInt8] = []
-    var isBig = false
-
-    mutating func integer<T: FixedWidthInteger>(_ value: T) {
-        withUnsafeBytes(of: isBig ? value.bigEndian : value.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-
-    mutating func raw(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
-
-    mutating func string(_ text: some Sequence<UInt8>) {
-        let text = Array(text)
-        integer(UInt64(text.count))
-        raw(text)
-    }
-
-    mutating func string(_ text: String) { string(text.utf8) }
 }
 
 /// Opens bytes as a file with `open` and expects a `CheckpointError` of bad input: malformed or unsupported.
