@@ -1,6 +1,8 @@
 # What people type most. Everything a target needs is installed by .ci/install.
 .PHONY: all walk test interop interop-full arm64 fuzz bench install completions man clean
 PREFIX ?= /usr/local
+# Where the program is built. What is installed is linked statically, which compiles everything anew where it was not.
+BUILD ?= .build
 PEERS := .build-peers/venv/bin/python
 # Values a block format that are compared with ggml, and what of the forward pass is compared.
 VALUES ?= 200000
@@ -8,7 +10,7 @@ FORWARD ?= --small
 
 all:
 	@bash .ci/install
-	swift build -c release --static-swift-stdlib --product pannier
+	swift build -c release --static-swift-stdlib --scratch-path $(BUILD) --product pannier
 
 # Builds the program and does the main job on the sample: inspect, verify, convert, verify.
 walk:
@@ -47,26 +49,24 @@ bench: all
 	@bash Tests/Benchmarks/run.sh
 
 # The binary, its man pages and completions.
-install: all completions man
+install: completions man
 	install -d $(PREFIX)/bin $(PREFIX)/share/man/man1 $(PREFIX)/share/bash-completion/completions \
 	  $(PREFIX)/share/zsh/site-functions $(PREFIX)/share/fish/vendor_completions.d
-	install -m 755 .build/release/pannier $(PREFIX)/bin/pannier
-	install -m 644 .build/man/*.1 $(PREFIX)/share/man/man1/
-	install -m 644 .build/completions/pannier.bash $(PREFIX)/share/bash-completion/completions/pannier
-	install -m 644 .build/completions/_pannier $(PREFIX)/share/zsh/site-functions/_pannier
-	install -m 644 .build/completions/pannier.fish $(PREFIX)/share/fish/vendor_completions.d/pannier.fish
+	install -m 755 $(BUILD)/release/pannier $(PREFIX)/bin/pannier
+	install -m 644 $(BUILD)/man/*.1 $(PREFIX)/share/man/man1/
+	install -m 644 $(BUILD)/completions/pannier.bash $(PREFIX)/share/bash-completion/completions/pannier
+	install -m 644 $(BUILD)/completions/_pannier $(PREFIX)/share/zsh/site-functions/_pannier
+	install -m 644 $(BUILD)/completions/pannier.fish $(PREFIX)/share/fish/vendor_completions.d/pannier.fish
 
 completions: all
-	@mkdir -p .build/completions
-	.build/release/pannier --generate-completion-script bash > .build/completions/pannier.bash
-	.build/release/pannier --generate-completion-script zsh > .build/completions/_pannier
-	.build/release/pannier --generate-completion-script fish > .build/completions/pannier.fish
+	@mkdir -p $(BUILD)/completions
+	$(BUILD)/release/pannier --generate-completion-script bash > $(BUILD)/completions/pannier.bash
+	$(BUILD)/release/pannier --generate-completion-script zsh > $(BUILD)/completions/_pannier
+	$(BUILD)/release/pannier --generate-completion-script fish > $(BUILD)/completions/pannier.fish
 
 # A page for the program and one for each command, made from what --help says.
-man:
-	swift package --allow-writing-to-package-directory generate-manual --multi-page
-	@mkdir -p .build/man
-	@find .build/plugins -name 'pannier*.1' -exec cp {} .build/man/ \;
+man: all
+	bash Docs/man/make.sh $(BUILD)/release/pannier $(BUILD)/man
 
 clean:
 	rm -rf .build .build-*

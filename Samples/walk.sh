@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 bash .ci/install
 if [ ! -x .build/release/pannier ] || [ "${PANNIER_REBUILD:-yes}" = yes ]; then
   echo "Building pannier (a few minutes the first time)"
-  swift build -c release --static-swift-stdlib --product pannier 2>&1 | tail -n 1
+  swift build -c release --product pannier 2>&1 | tail -n 1
 fi
 pannier=.build/release/pannier
 work=$(mktemp -d)
