@@ -33,7 +33,7 @@ func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Targe
 /// Tests/ArchitectureTests holds.
 let library: [Target] = [
     module("Bytes", ["CKernels", "SystemPackage"]),
-    module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
+    module("JSONText", ["Bytes", "OrderedCollections"]),
     module("Reporting", []),
     module("Tensors", ["Bytes", "OrderedCollections"]),
     module("Quantization", ["Bytes", "Tensors", "CKernels"]),
@@ -76,7 +76,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     ],
     targets: library + [
-        .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
         .target(name: "CKernels"),
         .target(
@@ -100,6 +99,7 @@ let package = Package(
         tests("CommandLineTests", ["pannier", "HostileFiles"], exclude: ["Golden"]),
         tests("ArchiveTests", ["Bytes", "Tensors", "Containers", "Archive", "CKernels", "pannier"]),
         tests("BytesTests", ["Bytes"]),
+        tests("JSONTextTests", ["Bytes", "JSONText"]),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
         tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
         tests(

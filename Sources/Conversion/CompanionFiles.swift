@@ -18,7 +18,7 @@ struct CompanionFiles {
     }
 
     /// Companions beyond this size are no tokenizers.
-    private static let largestFile: UInt64 = 256 << 20
+    private static let largestFile: UInt64 = 96 << 20
 
     /// Writes all files; those of the source's folder are carried along as they are.
     func write(into staged: StagedOutput) throws {

@@ -1,12 +1,11 @@
-// The strict scan of RFC 8259 that comes before any JSON is read.
+// The strict scan of RFC 8259 under everything that reads JSON.
 //
-// json-c in its strict mode lets pass what must not: duplicate keys, keys cut at U+0000, NaN, lone surrogates, numbers
-// that do not fit. So every byte is checked here first, on the raw bytes, and json-c only sees documents that are
-// sound. Nesting is bounded, and nothing is allocated but the keys of the objects that are open.
+// Duplicate keys, keys with U+0000, NaN, lone surrogates and numbers that do not fit are refused, which many readers let
+// pass. Nesting is bounded, and passing over a value allocates nothing but the keys of the objects that are open.
 
 internal import Bytes
 
-/// Checks that bytes are one strict JSON document. `JSONPull` drives the same scan value by value.
+/// Scans bytes that should be JSON. `JSONPull` drives it value by value.
 struct JSONScanner {
     let bytes: UnsafeBufferPointer<UInt8>
     var at = 0
@@ -21,16 +20,6 @@ struct JSONScanner {
         self.file = file
         self.base = base
         self.maxDepth = maxDepth
-    }
-
-    /// - Throws: `malformed` with the byte offset of the first fault.
-    static func check(_ bytes: UnsafeBufferPointer<UInt8>, file: String?, base: UInt64, maxDepth: Int) throws {
-        var scanner = JSONScanner(bytes, file: file, base: base, maxDepth: maxDepth)
-        try scanner.checkText()
-        scanner.skipSpace()
-        try scanner.value(depth: 0)
-        scanner.skipSpace()
-        if scanner.at < bytes.count { throw scanner.fault("text follows the JSON document") }
     }
 
     /// Refuses bytes that are not UTF-8.
@@ -62,10 +51,19 @@ struct JSONScanner {
         case UInt8(ascii: "{"): try object(depth: depth)
         case UInt8(ascii: "["): try array(depth: depth)
         case UInt8(ascii: "\""): _ = try string()
-        case UInt8(ascii: "t"): try word("true")
-        case UInt8(ascii: "f"): try word("false")
-        case UInt8(ascii: "n"): try word("null")
-        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): try number()
+        default: try scalar()
+        }
+    }
+
+    /// A number, a truth value or null.
+    @discardableResult
+    mutating func scalar() throws -> JSONValue {
+        guard let next else { throw fault("the document ends too early") }
+        switch next {
+        case UInt8(ascii: "t"): return try word("true", .bool(true))
+        case UInt8(ascii: "f"): return try word("false", .bool(false))
+        case UInt8(ascii: "n"): return try word("null", .null)
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
         default: throw fault("a value was expected")
         }
     }
@@ -128,12 +126,13 @@ struct JSONScanner {
         }
     }
 
-    private mutating func word(_ word: StaticString) throws {
+    private mutating func word(_ word: StaticString, _ value: JSONValue) throws -> JSONValue {
         let length = word.utf8CodeUnitCount
         guard at + length <= bytes.count, (0..<length).allSatisfy({ bytes[at + $0] == word.utf8Start[$0] }) else {
             throw fault("a value was expected")
         }
         at += length
+        return value
     }
 
     private mutating func digits() throws {
@@ -143,7 +142,9 @@ struct JSONScanner {
         while let digit = next, digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") { at += 1 }
     }
 
-    mutating func number() throws {
+    /// An integer stays one where it has neither fraction nor exponent.
+    @discardableResult
+    mutating func number() throws -> JSONValue {
         let start = at
         if next == UInt8(ascii: "-") { at += 1 }
         if next == UInt8(ascii: "0") {
@@ -166,17 +167,14 @@ struct JSONScanner {
             if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { at += 1 }
             try digits()
         }
+        let text = String(decoding: bytes[start..<at], as: UTF8.self)
         if isInteger {
-            let text = String(decoding: bytes[start..<at], as: UTF8.self)
-            guard Int64(text) != nil || UInt64(text) != nil else {
-                throw fault("an integer does not fit in 64 bits", at: start)
-            }
-        } else {
-            let text = String(decoding: bytes[start..<at], as: UTF8.self)
-            guard let value = Double(text), value.isFinite else {
-                throw fault("a number is too large", at: start)
-            }
+            if let value = Int64(text) { return .integer(value) }
+            if let value = UInt64(text) { return .unsigned(value) }
+            throw fault("an integer does not fit in 64 bits", at: start)
         }
+        guard let value = Double(text), value.isFinite else { throw fault("a number is too large", at: start) }
+        return .number(value)
     }
 
     /// Scans a string and returns the bytes between its quotes, escapes included.

@@ -1,7 +1,7 @@
 // A JSON document as a value.
 
 /// A JSON value. Objects keep the order of their keys; integers stay integers.
-public indirect enum JSONValue: Sendable, Hashable {
+public enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
     /// A number without fraction and exponent that fits.

@@ -31,8 +31,8 @@ public struct ModelFolder: Sendable {
 
     public init(name: String) { self.name = name }
 
-    /// Sizes beyond these are refused: tokenizers of 256 thousand tokens take about 35 MB.
-    static let largestJSON: UInt64 = 256 << 20
+    /// Sizes beyond these are refused: tokenizers of 256 thousand tokens take about 35 MB, other files less than one.
+    static let largestJSON: UInt64 = 96 << 20
     static let largestText: UInt64 = 16 << 20
 
     /// Reads what lies beside a checkpoint.
@@ -45,7 +45,8 @@ public struct ModelFolder: Sendable {
         func json(_ file: String) throws -> JSONValue? {
             let place = Paths.join(folder, file)
             guard Paths.kind(place) == .file else { return nil }
-            return try JSONText.read(place, limit: Self.largestJSON)
+            let holdsTokens = file == "tokenizer.json" || file == "added_tokens.json"
+            return try JSONText.read(place, limit: holdsTokens ? Self.largestJSON : Self.largestText)
         }
         func text(_ place: String) throws -> String? {
             guard Paths.kind(place) == .file else { return nil }

@@ -64,8 +64,9 @@ public struct TokenizerFiles: Sendable {
     /// Where the vocabulary came from.
     public var path: String
 
-    /// A bound on the size of any of these files.
-    static let limit: UInt64 = 256 << 20
+    /// Bounds on the size of files with a vocabulary, and of the others.
+    static let limit: UInt64 = 96 << 20
+    private static let smallLimit: UInt64 = 16 << 20
 
     /// Reads the tokenizer files of a folder; nil where it has no vocabulary.
     /// - Parameter preferJSON: read tokenizer.json even where tokenizer.model is there.
@@ -81,12 +82,12 @@ public struct TokenizerFiles: Sendable {
         }
         let configPath = Paths.join(folder, "tokenizer_config.json")
         if Paths.kind(configPath) == .file {
-            config = try TokenizerConfig(JSONText.read(configPath, limit: Self.limit), file: configPath)
+            config = try TokenizerConfig(JSONText.read(configPath, limit: Self.smallLimit), file: configPath)
         }
         let mapPath = Paths.join(folder, "special_tokens_map.json")
         if Paths.kind(mapPath) == .file {
             config = config ?? TokenizerConfig()
-            config?.merge(specialTokens: try JSONText.read(mapPath, limit: Self.limit))
+            config?.merge(specialTokens: try JSONText.read(mapPath, limit: Self.smallLimit))
         }
         let templatePath = Paths.join(folder, "chat_template.jinja")
         if config?.chatTemplate == nil, Paths.kind(templatePath) == .file {

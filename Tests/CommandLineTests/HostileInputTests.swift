@@ -99,6 +99,51 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
         }
     }
 
+    /// What lies beside sound weights: refused with a message that names the file, or carried as it is, in bounds.
+    @Test func companionFiles() throws {
+        let size = 80_000_000
+        func filled(_ unit: String, _ first: String = "", _ last: String = "") -> Data {
+            Data((first + String(repeating: unit, count: size / unit.utf8.count) + last).utf8)
+        }
+        let lists = filled("[")
+        let files: [(String, [Data], refused: Bool)] = [
+            ("config.json", [lists, filled("{\"a\":"), filled("9", "{\"hidden_size\":")], true),
+            (
+                "tokenizer.json",
+                [
+                    lists, filled("{},", "{\"added_tokens\":[", "{}]}"), filled("[],", "[", "[]]"), filled("1,", "[", "1]"),
+                    filled("\"a b\",", "{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[", "\"a b\"]}}"),
+                ], true
+            ),
+            ("tokenizer.model", [filled("\u{1}"), filled("\n\0"), filled("\n\u{3}\n\u{1}a")], true),
+            ("tokenizer_config.json", [lists, filled("{\"a\":"), filled("x", "{\"chat_template\":\"", "\"}")], false),
+            ("added_tokens.json", [lists], true),
+            ("README.md", [filled("a: [\n", "---\n"), filled("- ", "---\n")], false),
+        ]
+        var longest = 0.0
+        for (name, contents, refused) in files {
+            for (number, data) in contents.enumerated() {
+                let scratch = try Scratch()
+                let folder = scratch.url.appending(path: "model")
+                try FileManager.default.copyItem(at: URL(filePath: sample), to: folder)
+                try data.write(to: folder.appending(path: name))
+                for command in [["verify", folder.path], ["convert", folder.path, "-o", scratch.path("out.gguf"), "--no-sync"]] {
+                    let (outcome, seconds) = try Self.limited(command + ["--threads", "2"])
+                    longest = max(longest, seconds)
+                    #expect([0, 1, 2].contains(outcome.status), "\(name) \(number): \(outcome.status) \(outcome.errors)")
+                    #expect(
+                        outcome.status == 0 || outcome.errors.contains(name) || outcome.output.contains("config"),
+                        "\(name) \(number): \(outcome.errors)")
+                    if refused, command[0] == "convert" {
+                        #expect(outcome.status == 2, "\(name) \(number): \(outcome.errors)")
+                        #expect(scratch.names == ["model"])
+                    }
+                }
+            }
+        }
+        print("companion files; the longest answer: \(Int(longest * 1000)) ms")
+    }
+
     /// Files of up to 100 MB that are made of very little, and files that claim to be larger than any disk.
     @Test func largeOnes() throws {
         @Sendable func header(_ unit: String, _ first: String) -> @Sendable (URL) throws -> Void {
