@@ -57,7 +57,7 @@ struct Synthesize: ParsableCommand {
             let spec = specs[tensor]
             let isNorm = spec.shape.rank == 1
             let bytes = weights.fill(
-                range.count, dtype: dtype, seed: seed &+ UInt64(number) &* 0x9E37_79B9_7F4A_7C15,
+                range.count, dtype: dtype, seed: seed, from: UInt64(number) * UInt64(Weights.piece),
                 mean: isNorm ? 1 : 0, deviation: isNorm ? 0.05 : 0.02)
             let size = dtype.blockBytes
             try writer.write(tensor: tensor, at: range.lowerBound * size, bytes)
@@ -83,28 +83,30 @@ struct Weights: ~Copyable {
     private var floats = ScratchBuffer()
     private var halves = ScratchBuffer()
 
+    /// - Parameter first: the place of the first value among all of the model.
     mutating func fill(
-        _ count: Int, dtype: DType, seed: UInt64, mean: Float, deviation: Float
+        _ count: Int, dtype: DType, seed: UInt64, from first: UInt64, mean: Float, deviation: Float
     ) -> UnsafeRawBufferPointer {
         let values = floats.reserveFloats(count)
         // Four uniform 16-bit numbers have a standard deviation of 65536 / sqrt(3) together.
         let scale = deviation * 1.7320508 / 65536
         for index in 0..<count {
-            // splitmix64 (Steele, Lea, Flood 2014), which needs no state from one value to the next.
-            var word = seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15
+            // splitmix64 (Steele, Lea, Flood 2014), which needs no state from one value to the next. Seeds lie far
+            // apart in its sequence, and every value of the model has a place of its own there: none is repeated.
+            var word = (seed << 40 &+ first &+ UInt64(index)) &* 0x9E37_79B9_7F4A_7C15
             word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
             word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
             word ^= word >> 31
             let sum = (word & 0xFFFF) + (word >> 16 & 0xFFFF) + (word >> 32 & 0xFFFF) + (word >> 48)
             values[index] = mean + (Float(sum) - 131070) * scale
         }
-        guard let from = values.baseAddress, dtype != .f32 else { return UnsafeRawBufferPointer(values) }
+        guard let source = values.baseAddress, dtype != .f32 else { return UnsafeRawBufferPointer(values) }
         let out = halves.reserve(count * 2)
         if let to = out.baseAddress {
             if dtype == .bf16 {
-                pannier_f32_to_bf16(from, to, Int64(count))
+                pannier_f32_to_bf16(source, to, Int64(count))
             } else {
-                pannier_f32_to_f16(from, to, Int64(count))
+                pannier_f32_to_f16(source, to, Int64(count))
             }
         }
         return UnsafeRawBufferPointer(out)
