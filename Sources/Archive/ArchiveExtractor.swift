@@ -105,66 +105,39 @@ extension ArchiveReader {
         }
     }
 
-    /// Decodes a file in order, hands its bytes on, and compares its digest.
-    ///
-    /// While some threads decode a stretch of the file, one adds up the digest of the stretch before.
+    /// Decodes a file, hands its bytes on, and compares its digest.
     /// - Parameter use: is called from any thread, once for every run of bytes.
     /// - Returns: what is damaged; zeros were handed on for it.
     private func check(
         _ file: StoredFile, of step: ArchivedStep, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
         _ use: @escaping @Sendable (UnsafeRawBufferPointer, UInt64) throws -> Void
     ) throws -> [ArchiveDamage] {
-        let stretch = max(1, threads) * 4
-        let memory = StretchBuffers(bytes: stretch * ChunkCodec.maxChunk)
+        let runs = try segments(of: file)
         let damage = Locked<[ArchiveDamage]>([])
         let sha = Locked(SHA256())
-        var at: UInt64 = 0
-        var turn = 0
-        var before: SendableBytes?
-        var damagedLayout: (any Error)?
-        while at < file.size || before != nil {
-            var segments: [FileSegment] = []
-            var places: [Int] = []
-            var used = 0
-            // Tensors may be small: a stretch is full when its buffer is, whatever the number of runs.
-            while at < file.size, used + ChunkCodec.maxChunk <= stretch * ChunkCodec.maxChunk {
+        // The digest goes over a run while it is still in a cache, and other threads decode.
+        try Parallel.inOrder(
+            runs.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
+            make: { index, _ -> BufferPool.Buffer in
+                let run = runs[index], buffer = buffers.take(run.count)
                 do {
-                    guard let segment = try segment(of: file, at: at) else { break }
-                    segments.append(segment)
-                    places.append(used)
-                    used += segment.count
-                    at += UInt64(segment.count)
+                    try self.decode(run, into: buffer.bytes)
                 } catch {
-                    damagedLayout = error
-                    break
-                }
-            }
-            if let damagedLayout { throw damagedLayout }
-            let now = memory.half(turn, used), previous = before, runs = segments, starts = places
-            // The digest first: it is the longest single piece of work.
-            try Parallel.perform(runs.count + 1, threads: threads, worker: { () }) { index, _ in
-                guard index > 0 else {
-                    if let previous { sha.withValue { $0.add(previous.bytes) } }
-                    return
-                }
-                let run = runs[index - 1]
-                let to = UnsafeMutableRawBufferPointer(
-                    rebasing: now.bytes[starts[index - 1]..<starts[index - 1] + run.count])
-                do {
-                    try self.decode(run, into: to)
-                } catch {
-                    to.initializeMemory(as: UInt8.self, repeating: 0)
+                    buffer.bytes.initializeMemory(as: UInt8.self, repeating: 0)
                     let lost = ArchiveDamage(
                         step: step.step, file: file.name, tensor: run.tensor, offset: run.offset, count: UInt64(run.count),
                         message: (error as? CheckpointError)?.message ?? "\(error)")
                     damage.withValue { $0.append(lost) }
                 }
-                try use(UnsafeRawBufferPointer(to), run.offset)
+                try use(UnsafeRawBufferPointer(buffer.bytes), run.offset)
                 progress(UInt64(run.count))
-            }
-            before = used > 0 ? SendableBytes(bytes: UnsafeRawBufferPointer(now.bytes)) : nil
-            turn ^= 1
-        }
+                return buffer
+            },
+            order: { _, buffer in
+                sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) }
+                return buffer
+            },
+            finish: { _, buffer in buffers.give(buffer) })
         var found = damage.withValue { $0 }.sorted { $0.offset < $1.offset }
         if found.isEmpty, sha.withValue({ $0.digest() }) != file.digest {
             found.append(
@@ -186,24 +159,5 @@ extension ArchiveReader {
                 to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
             }
         }
-    }
-}
-
-/// Bytes that a piece of work on another thread reads.
-private struct SendableBytes: @unchecked Sendable { let bytes: UnsafeRawBufferPointer }
-private struct SendableBuffer: @unchecked Sendable { let bytes: UnsafeMutableRawBufferPointer }
-
-/// Two buffers: one is filled while the other is added to the digest.
-private final class StretchBuffers {
-    private let halves: [UnsafeMutableRawBufferPointer]
-
-    init(bytes: Int) {
-        halves = (0..<2).map { _ in .allocate(byteCount: bytes, alignment: 64) }
-    }
-
-    deinit { for half in halves { half.deallocate() } }
-
-    func half(_ index: Int, _ count: Int) -> SendableBuffer {
-        SendableBuffer(bytes: UnsafeMutableRawBufferPointer(rebasing: halves[index][..<count]))
     }
 }

@@ -7,7 +7,7 @@ internal import CZstd
 
 enum ArchiveFormat {
     static let magic: [UInt8] = Array("PANNARCH".utf8)
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     /// Data begins after the first page.
     static let pageSize: UInt64 = 4096
     /// Where the two slots lie: in different sectors, so that a torn write harms one.

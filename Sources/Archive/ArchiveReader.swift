@@ -40,6 +40,8 @@ public final class ArchiveReader: Sendable {
 
     private let records = Locked<[Int: StepRecord]>([:])
     private let workers = Locked<[ChunkWorker]>([])
+    /// For chunks on their way.
+    let buffers = BufferPool(bytes: ChunkCodec.maxChunk)
 
     /// References from one object to an earlier one, at most, until one that stands alone.
     static let maxChain = 16

@@ -24,15 +24,27 @@ struct StoredChunk: Sendable {
     var checksum: UInt64
 }
 
+/// What tells most objects apart at a glance: the size, and the checksum of the first bytes.
+struct ObjectKey: Hashable, Sendable {
+    static let probe = 1 << 16
+
+    var size: UInt64
+    /// Over the first 64 KiB, or all where there is less.
+    var begin: UInt64
+}
+
 /// A run of bytes that is stored once however often it occurs: a tensor's data, or what lies around tensors.
 struct StoredObject: Sendable {
-    var digest: Digest
-    var size: UInt64
+    var key: ObjectKey
+    /// The checksum of its chunks' checksums before coding: equal objects have equal ones.
+    var hash: UInt64
     /// Bytes of a word, 0 when unknown.
     var width: Int
     /// What its chunks may be coded against; always of an earlier record, of the same size.
     var reference: ObjectID?
     var chunks: [StoredChunk]
+
+    var size: UInt64 { key.size }
 
     static func chunkCount(_ size: UInt64) -> Int {
         Int(clamping: size / UInt64(ChunkCodec.maxChunk) + (size % UInt64(ChunkCodec.maxChunk) > 0 ? 1 : 0))
@@ -94,8 +106,8 @@ extension StepRecord {
             "objects": .array(
                 objects.map { object in
                     [
-                        "sha256": .string(object.digest.description), "size": JSONValue(object.size),
-                        "width": JSONValue(object.width),
+                        "size": JSONValue(object.size), "begin": .string(Hexadecimal.text(object.key.begin)),
+                        "hash": .string(Hexadecimal.text(object.hash)), "width": JSONValue(object.width),
                         "reference": object.reference.map {
                             .array([JSONValue($0.record), JSONValue($0.index)])
                         } ?? .null,
@@ -153,6 +165,11 @@ struct RecordReader {
         return digest
     }
 
+    private func checksum(_ value: JSONValue?) throws -> UInt64 {
+        guard let number = value?.string.flatMap(Hexadecimal.integer) else { throw fault("a checksum is malformed") }
+        return number
+    }
+
     /// The steps of a directory, in order of adding.
     func directory(_ bytes: [UInt8]) throws -> [DirectoryEntry] {
         let root = try JSONText.parse(bytes, file: path)
@@ -192,8 +209,8 @@ struct RecordReader {
     private func object(_ item: JSONValue, ordinal: Int) throws -> StoredObject {
         guard let chunks = item["chunks"]?.array else { throw fault("an object has no chunks") }
         var object = StoredObject(
-            digest: try digest(item["sha256"]), size: try unsigned(item["size"], "an object's size"),
-            width: try integer(item["width"], "an object's width"), reference: nil, chunks: [])
+            key: ObjectKey(size: try unsigned(item["size"], "an object's size"), begin: try checksum(item["begin"])),
+            hash: try checksum(item["hash"]), width: try integer(item["width"], "an object's width"), reference: nil, chunks: [])
         guard [0, 1, 2, 4].contains(object.width), object.size <= UInt64(Int64.max) else {
             throw fault("an object's width or size is out of range")
         }

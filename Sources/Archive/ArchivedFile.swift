@@ -97,6 +97,20 @@ struct FileSegment: Sendable {
 }
 
 extension ArchiveReader {
+    /// All runs of a file, in order.
+    func segments(of file: StoredFile) throws -> [FileSegment] {
+        var runs: [FileSegment] = []
+        var at: UInt64 = 0
+        while let run = try segment(of: file, at: at) {
+            guard run.count > 0 else {
+                throw CheckpointError.malformed("a file's piece lies beyond its object", file: path, place: run.tensor)
+            }
+            runs.append(run)
+            at += UInt64(run.count)
+        }
+        return runs
+    }
+
     /// The longest run from an offset on that lies within one chunk; nil at the end of the file.
     func segment(of file: StoredFile, at offset: UInt64) throws -> FileSegment? {
         guard offset < file.size else { return nil }

@@ -1,5 +1,6 @@
 // A file being written at known offsets under a temporary name; nobody sees it before it is whole.
 
+internal import CKernels
 internal import SystemPackage
 
 #if canImport(Glibc)
@@ -32,6 +33,7 @@ public final class OutputFile: Sendable {
         guard size > 0 else { return }
         do {
             #if canImport(Glibc) || canImport(Musl)
+                if try reserveInMemory(size) { return }
                 var status = EINTR
                 while status == EINTR { status = posix_fallocate(descriptor.rawValue, 0, off_t(clamping: size)) }
                 if status != 0, status != EOPNOTSUPP, status != EINVAL {
@@ -48,6 +50,21 @@ public final class OutputFile: Sendable {
             throw error
         }
     }
+
+    #if canImport(Glibc) || canImport(Musl)
+        /// In a file system that lives in memory, reserving means clearing every page, on one thread; there it is only
+        /// looked whether there is room.
+        /// - Returns: false where the file lies elsewhere.
+        private func reserveInMemory(_ size: UInt64) throws -> Bool {
+            var room: UInt64 = 0
+            guard pannier_memory_file_room(descriptor.rawValue, &room) != 0 else { return false }
+            guard room >= size else {
+                throw CheckpointError.system(.noSpace, "\(size) bytes cannot be reserved", file: shown)
+            }
+            try truncate(to: size)
+            return true
+        }
+    #endif
 
     /// Opens a file that is there, to write into it, and locks it against others that do the same.
     /// - Throws: `inputOutput` when it is missing, not permitted, or being written by another process.

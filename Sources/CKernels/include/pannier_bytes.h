@@ -25,4 +25,7 @@ void pannier_sha256_begin(pannier_sha256 *sha);
 void pannier_sha256_add(pannier_sha256 *sha, const void *bytes, size_t count);
 void pannier_sha256_end(pannier_sha256 *sha, uint8_t digest[32]);
 
+/// Whether an open file lies in a file system that is in memory (Linux's tmpfs); then also how many bytes that has left.
+int pannier_memory_file_room(int descriptor, uint64_t *room);
+
 #endif
