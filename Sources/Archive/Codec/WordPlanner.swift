@@ -42,6 +42,7 @@ final class WordPlanner {
     /// The cheapest model found; nil when the words do not fit any (too many different ones).
     func plan(_ chunk: Chunk) -> WordModel? {
         var transforms: [WordModel.Transform] = [.plain]
+        bounds = chunk.earlier == nil ? [] : contextBounds(chunk)
         if chunk.earlier != nil { transforms += [.value, .delta] }
         // Which transform, an eighth of a large chunk tells: runs of 2048 words spread over it.
         var best = WordModel.Transform.plain
@@ -63,6 +64,8 @@ final class WordPlanner {
     }
 
     private var bestWhole: Candidate?
+    /// Where contexts begin in the chunk at hand.
+    private var bounds: [UInt16] = []
 
     private func candidate(_ chunk: Chunk, _ transform: WordModel.Transform, sampled: Bool) -> Candidate? {
         let parts: [Chunk] =
@@ -73,7 +76,7 @@ final class WordPlanner {
         var model = WordModel(
             width: chunk.width, shift: chunk.shift, transform: transform, bucket: finest, bounds: [], codes: [],
             digits: 4, frequencies: [])
-        if transform != .plain { model.bounds = contextBounds(parts, model) }
+        if transform != .plain { model.bounds = bounds }
         var kernel = model.kernelModel
         let contexts = model.bounds.count + 1
         return histogram.withUnsafeMutableBufferPointer { histogram in
@@ -105,18 +108,19 @@ final class WordPlanner {
     }
 
     /// Cuts the keys of the earlier words into intervals of about equal weight, 24 at most.
-    private func contextBounds(_ parts: [Chunk], _ model: WordModel) -> [UInt16] {
-        var kernel = model.kernelModel
+    private func contextBounds(_ chunk: Chunk) -> [UInt16] {
+        guard let earlier = chunk.earlier else { return [] }
+        var kernel = WordModel(
+            width: chunk.width, shift: chunk.shift, transform: .value, bucket: .linear(0), bounds: [], codes: [], digits: 4,
+            frequencies: []
+        ).kernelModel
         var keys = [UInt32](repeating: 0, count: WordModel.keys)
         var sum = 0
-        for part in parts {
-            guard let earlier = part.earlier else { continue }
-            // Every fourth run is enough to see where the weight lies.
-            let run = part.count > 4096 ? 1024 : part.count
-            for from in stride(from: 0, to: part.count - run + 1, by: 4 * run) {
-                pannier_words_count_keys(&kernel, earlier + from * part.width, run, &keys)
-                sum += run
-            }
+        // Some 65536 words, in runs spread evenly, are enough to see where the weight lies.
+        let run = min(chunk.count, 1024)
+        for from in stride(from: 0, to: chunk.count - run + 1, by: max(1, chunk.count >> 16) * run) {
+            pannier_words_count_keys(&kernel, earlier + from * chunk.width, run, &keys)
+            sum += run
         }
         var bounds: [UInt16] = []
         var weight = 0
