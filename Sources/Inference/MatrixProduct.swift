@@ -67,64 +67,76 @@ final class MatrixProduct {
             pack(input, width, count, width, Int64(panel), Int64(panel) + 1, packed)
         }
         // Chunks of one tile of rows, over all projections: the last ones are shared as evenly as the first.
-        run(projections, by: { _ in 48 }) { projection, rows, thread in
-            withUnsafePointer(to: projection.matrix.kernel) { kernel in
-                matmul(
-                    kernel, Int64(rows.lowerBound), Int64(rows.upperBound), packed, count, projection.out,
-                    kernel.pointee.rows, self.scratch[thread].pointer)
-            }
+        let scratch = scratch.map(\.pointer)
+        run(projections.map { Job($0, input: packed, chunkRows: 48) }) { job, rows, thread in
+            matmul(
+                job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, count, job.out,
+                Int64(job.rows), scratch[thread])
         }
     }
 
-    private func multiplyOne(_ input: UnsafePointer<Float>, columns: Int, _ projections: [Projection]) {
+    private func multiplyOne(_ one: UnsafePointer<Float>, columns: Int, _ projections: [Projection]) {
         // At most two orders of the activations are met: most projections of a layer are of one format.
         let stride = Int(pannier_prepared_floats(Int64(columns)))
         var prepared: [(kind: pannier_weight_kind, at: UnsafeMutablePointer<Float>)] = []
         var waiting = projections[...]
         while !waiting.isEmpty {
             prepared.removeAll(keepingCapacity: true)
-            var batch: [(Projection, UnsafeMutablePointer<Float>)] = []
+            var jobs: [Job] = []
             while let projection = waiting.first {
-                let kind = projection.matrix.kernel.kind
+                let kind = projection.matrix.kernel.pointee.kind
+                let input: UnsafeMutablePointer<Float>
                 if let known = prepared.first(where: { $0.kind == kind }) {
-                    batch.append((projection, known.at))
+                    input = known.at
                 } else if prepared.count < 2 {
-                    let at = packed.pointer + prepared.count * stride
-                    pannier_prepare(kind, input, Int64(columns), at)
-                    prepared.append((kind, at))
-                    batch.append((projection, at))
+                    input = packed.pointer + prepared.count * stride
+                    pannier_prepare(kind, one, Int64(columns), input)
+                    prepared.append((kind, input))
                 } else {
                     break
                 }
+                // About 64 KiB of weights a chunk.
+                let rows = max(8, (64 << 10) / max(1, projection.matrix.rowBytes))
+                jobs.append(Job(projection, input: input, chunkRows: rows))
                 waiting = waiting.dropFirst()
             }
-            // About 64 KiB of weights a chunk.
-            run(batch.map(\.0), by: { max(8, (64 << 10) / max(1, $0.rowBytes)) }) { projection, rows, _ in
-                guard let at = batch.first(where: { $0.0.out == projection.out })?.1 else { return }
-                withUnsafePointer(to: projection.matrix.kernel) { kernel in
-                    pannier_matvec(kernel, Int64(rows.lowerBound), Int64(rows.upperBound), at, projection.out)
-                }
+            run(jobs) { job, rows, _ in
+                pannier_matvec(job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, job.out)
             }
         }
     }
 
-    /// Runs the rows of all projections in chunks.
-    private func run(
-        _ projections: [Projection], by size: (WeightMatrix) -> Int,
-        _ body: (_ projection: Projection, _ rows: Range<Int>, _ thread: Int) -> Void
-    ) {
-        var firstChunks: [Int] = [], sizes: [Int] = [], chunks = 0
-        for projection in projections {
-            let size = size(projection.matrix)
-            firstChunks.append(chunks)
-            sizes.append(size)
-            chunks += (projection.matrix.rows + size - 1) / size
+    /// One projection of a loop. Only plain values: counting references between threads would cost more than a chunk.
+    private struct Job {
+        let matrix: UnsafePointer<pannier_matrix>
+        let rows: Int
+        let input: UnsafePointer<Float>
+        let out: UnsafeMutablePointer<Float>
+        let chunkRows: Int
+        var chunks: Int { (rows + chunkRows - 1) / chunkRows }
+
+        init(_ projection: Projection, input: UnsafePointer<Float>, chunkRows: Int) {
+            matrix = UnsafePointer(projection.matrix.kernel)
+            rows = projection.matrix.rows
+            self.input = input
+            out = projection.out
+            self.chunkRows = chunkRows
         }
-        pool.run(chunks) { chunk, thread in
-            guard let index = firstChunks.lastIndex(where: { $0 <= chunk }) else { return }
-            let first = (chunk - firstChunks[index]) * sizes[index]
-            let projection = projections[index]
-            body(projection, first..<min(projection.matrix.rows, first + sizes[index]), thread)
+    }
+
+    /// Runs the rows of all jobs in chunks.
+    private func run(_ jobs: [Job], _ body: (_ job: Job, _ rows: Range<Int>, _ thread: Int) -> Void) {
+        jobs.withUnsafeBufferPointer { jobs in
+            pool.run(jobs.reduce(0) { $0 + $1.chunks }) { chunk, thread in
+                var chunk = chunk
+                for job in jobs {
+                    if chunk < job.chunks {
+                        let first = chunk * job.chunkRows
+                        return body(job, first..<min(job.rows, first + job.chunkRows), thread)
+                    }
+                    chunk -= job.chunks
+                }
+            }
         }
     }
 }

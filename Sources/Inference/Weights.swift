@@ -16,8 +16,8 @@ public final class WeightMatrix: @unchecked Sendable {
     private let pointers: UnsafeMutablePointer<UnsafeRawPointer?>
     /// What keeps the bytes alive: mapped files or buffers.
     private let owners: [AnyObject]
-    /// The matrix as the kernels take it.
-    let kernel: pannier_matrix
+    /// The matrix as the kernels take it, for as long as this object lives.
+    let kernel: UnsafeMutablePointer<pannier_matrix>
 
     /// - Parameters:
     ///   - pointers: one a row; each has `columns` values of `dtype` behind it.
@@ -38,13 +38,18 @@ public final class WeightMatrix: @unchecked Sendable {
         self.owners = owners
         self.pointers = .allocate(capacity: max(1, pointers.count))
         for (row, pointer) in pointers.enumerated() { (self.pointers + row).initialize(to: pointer) }
-        kernel = pannier_matrix(
-            row: UnsafePointer(self.pointers), rows: Int64(pointers.count), columns: Int64(columns),
-            block_elements: Int32(dtype.blockElements), block_bytes: Int32(dtype.blockBytes),
-            kind: Self.kind(of: dtype), decode: decode)
+        kernel = .allocate(capacity: 1)
+        kernel.initialize(
+            to: pannier_matrix(
+                row: UnsafePointer(self.pointers), rows: Int64(pointers.count), columns: Int64(columns),
+                block_elements: Int32(dtype.blockElements), block_bytes: Int32(dtype.blockBytes),
+                kind: Self.kind(of: dtype), decode: decode))
     }
 
-    deinit { pointers.deallocate() }
+    deinit {
+        pointers.deallocate()
+        kernel.deallocate()
+    }
 
     /// A matrix of f32 values of its own.
     package convenience init(values: [Float], columns: Int) throws {
@@ -63,7 +68,7 @@ public final class WeightMatrix: @unchecked Sendable {
 
     /// Decodes a row exactly into `columns` floats.
     func decode(row index: Int, into target: UnsafeMutablePointer<Float>) {
-        kernel.decode(pointers[index], target, Int64(columns))
+        kernel.pointee.decode(pointers[index], target, Int64(columns))
     }
 
     /// All values, row by row.
