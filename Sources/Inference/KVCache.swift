@@ -44,12 +44,15 @@ public final class KVCache {
         capacity = grown
     }
 
+    /// Floats from one head's keys to the next one's; of values likewise.
+    var headStride: Int { capacity * headDim }
+
     /// Keys of a head from position 0 on.
     func keys(layer: Int, head: Int) -> UnsafeMutablePointer<Float> {
-        keys[layer].pointer + head * capacity * headDim
+        keys[layer].pointer + head * headStride
     }
 
     func values(layer: Int, head: Int) -> UnsafeMutablePointer<Float> {
-        values[layer].pointer + head * capacity * headDim
+        values[layer].pointer + head * headStride
     }
 }

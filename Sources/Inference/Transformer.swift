@@ -318,21 +318,23 @@ public final class Transformer {
         _ q: UnsafePointer<Float>, layer: Int, position: Int, _ tokens: Int, _ cache: KVCache,
         into out: UnsafeMutablePointer<Float>
     ) {
-        let width = config.headDim, stride = config.queryRows, group = config.queriesPerGroup
+        let width = config.headDim, stride = config.queryRows, group = config.queriesPerGroup, heads = config.heads
         let panel = Int(pannier_attention_tokens()), panels = (tokens + panel - 1) / panel
-        let scale = Float(1 / Double(width).squareRoot())
+        let scale = Float(1 / Double(width).squareRoot()), window = Int64(config.slidingWindow ?? 0)
+        // Plain pointers: counting references between threads would cost more than a short head.
+        let keys = cache.keys(layer: layer, head: 0), values = cache.values(layer: layer, head: 0)
+        let headStride = cache.headStride, scratch = attentionScratch.map(\.pointer)
         // The last panels see the most keys: begin with them, so that the threads end together.
-        pool.run(config.heads * panels) { chunk, thread in
-            let head = chunk % self.config.heads
-            let first = (panels - 1 - chunk / self.config.heads) * panel
+        pool.run(heads * panels) { chunk, thread in
+            let head = chunk % heads
+            let first = (panels - 1 - chunk / heads) * panel
             var attention = pannier_attention(
                 query: q + first * stride + head * width, query_stride: Int64(stride),
-                keys: cache.keys(layer: layer, head: head / group),
-                values: cache.values(layer: layer, head: head / group), head: Int64(width),
-                position: Int64(position + first), tokens: Int64(min(panel, tokens - first)),
-                window: Int64(self.config.slidingWindow ?? 0), scale: scale,
+                keys: keys + head / group * headStride, values: values + head / group * headStride,
+                head: Int64(width), position: Int64(position + first), tokens: Int64(min(panel, tokens - first)),
+                window: window, scale: scale,
                 out: out + first * stride + head * width, out_stride: Int64(stride))
-            pannier_attend(&attention, self.attentionScratch[thread].pointer)
+            pannier_attend(&attention, scratch[thread])
         }
     }
 
