@@ -25,8 +25,9 @@ public final class KVCache {
     /// Makes room for `total` tokens.
     func reserve(_ total: Int) {
         guard total > capacity else { return }
-        // By doubling, in whole pages of positions: what is there is copied seldom.
-        let grown = max(256, (max(total, capacity + capacity / 2) + 63) / 64 * 64)
+        // By halves, in whole pages of positions: what is there is copied seldom. Positions that are not used yet take
+        // no memory, so the first reservation is generous.
+        let grown = max(1024, (max(total, capacity + capacity / 2) + 63) / 64 * 64)
         func regrow(_ old: [FloatBuffer]) -> [FloatBuffer] {
             (0..<layers).map { layer in
                 let buffer = FloatBuffer(heads * grown * headDim)

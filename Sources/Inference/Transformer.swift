@@ -164,6 +164,7 @@ public final class Transformer {
         let x = x.pointer
         prepare(position: position, n, cache)
         for (index, token) in tokens.enumerated() { embedding.decode(row: token, into: x + index * config.hidden) }
+        if n > 1, !config.tiedOutput { embedding.releasePages() }
         observer?.hidden?(-1, first, n, x)
         for (index, layer) in layers.enumerated() {
             run(layer, index, position: position, n, cache, observer)

@@ -32,8 +32,6 @@ extension ModelWeights {
                 vectors[role] = try source.vector(tensor)
             } else {
                 matrices[role] = try source.matrix(tensor)
-                // Of the embedding only the text's rows are needed: no reading ahead.
-                if role.role == .tokenEmbedding, !match.config.tiedOutput { source.readsAtRandom(tensor) }
             }
         }
         // Llama 3.1's frequencies, as llama.cpp's converter stores them.
@@ -46,7 +44,7 @@ extension ModelWeights {
 }
 
 /// Memory that holds a tensor's bytes for as long as it lives.
-private final class TensorBytes {
+private final class TensorBytes: ReleasablePages {
     let bytes: UnsafeRawBufferPointer
     private let owner: AnyObject?
     var isMapped: Bool { owner != nil }
@@ -69,6 +67,16 @@ private final class TensorBytes {
     }
 
     deinit { if owner == nil { bytes.deallocate() } }
+
+    func releasePages() {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        guard isMapped, page > 0, let base = bytes.baseAddress else { return }
+        // Whole pages of this tensor only. The file's bytes stay in the system's cache.
+        let start = (Int(bitPattern: base) + page - 1) / page * page
+        let end = (Int(bitPattern: base) + bytes.count) / page * page
+        guard end > start, let from = UnsafeMutableRawPointer(bitPattern: start) else { return }
+        madvise(from, end - start, Int32(MADV_DONTNEED))
+    }
 }
 
 private final class TensorSource {
@@ -109,18 +117,6 @@ private final class TensorSource {
             return try WeightMatrix(rows: pointers, columns: columns, dtype: dtype, owners: Array(owners.values))
         } catch let error as CheckpointError {
             throw error.at(file: reader.path, place: "\(tensor.role)")
-        }
-    }
-
-    /// Tells the system that rows of a tensor are read here and there.
-    func readsAtRandom(_ tensor: CanonicalTensor) {
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        for run in tensor.runs where page > 0 {
-            guard let bytes = tensors[run.tensor], bytes.isMapped, let base = bytes.bytes.baseAddress else { continue }
-            let start = Int(bitPattern: base) / page * page
-            guard let from = UnsafeMutableRawPointer(bitPattern: start) else { continue }
-            // Only a hint: nothing depends on it.
-            madvise(from, bytes.bytes.count + Int(bitPattern: base) - start, Int32(MADV_RANDOM))
         }
     }
 

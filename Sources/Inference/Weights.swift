@@ -6,6 +6,11 @@ public import Layouts
 internal import struct Quantization.BlockFormat
 public import Tensors
 
+/// Memory whose pages can be given back to the system: they are read again when they are needed.
+protocol ReleasablePages: AnyObject {
+    func releasePages()
+}
+
 /// A weight matrix `[rows, columns]` in some block format. Its rows may lie anywhere, so a fused, interleaved or
 /// permuted tensor serves without being copied.
 public final class WeightMatrix: @unchecked Sendable {
@@ -69,6 +74,12 @@ public final class WeightMatrix: @unchecked Sendable {
     /// Decodes a row exactly into `columns` floats.
     func decode(row index: Int, into target: UnsafeMutablePointer<Float>) {
         kernel.pointee.decode(pointers[index], target, Int64(columns))
+    }
+
+    /// Gives mapped pages back. A look at a few rows of an embedding maps the pages around them as well, and those of
+    /// all tokens of a long text would stay.
+    func releasePages() {
+        for owner in owners { (owner as? any ReleasablePages)?.releasePages() }
     }
 
     /// All values, row by row.
