@@ -14,8 +14,8 @@ static const float pannier_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22
 #define PANNIER_KERNELS "matvec.inc"
 #include "levels.h"
 
-// Q4_K needs a sum for every 32 columns.
-int64_t pannier_prepared_floats(int64_t columns) { return columns + columns / 32 + 16; }
+// Formats with minima need sums behind the activations: the blocks of 32 one for every 8 columns.
+int64_t pannier_prepared_floats(int64_t columns) { return columns + columns / 8 + 16; }
 
 void pannier_prepare(pannier_weight_kind kind, const float *x, int64_t columns, float *prepared) {
     static void (*const kernels[PANNIER_CPU_LEVELS])(pannier_weight_kind, const float *, int64_t, float *) =

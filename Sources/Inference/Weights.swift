@@ -48,7 +48,7 @@ public final class WeightMatrix: @unchecked Sendable {
             to: pannier_matrix(
                 row: UnsafePointer(self.pointers), rows: Int64(pointers.count), columns: Int64(columns),
                 block_elements: Int32(dtype.blockElements), block_bytes: Int32(dtype.blockBytes),
-                kind: Self.kind(of: dtype), decode: decode))
+                kind: Self.kind(of: dtype, columns: columns), decode: decode))
     }
 
     deinit {
@@ -98,16 +98,23 @@ public final class WeightMatrix: @unchecked Sendable {
             rows: order.compactMap { pointers[$0] }, columns: columns, dtype: dtype, owners: [self])
     }
 
-    private static func kind(of dtype: DType) -> pannier_weight_kind {
+    private static func kind(of dtype: DType, columns: Int) -> pannier_weight_kind {
         switch dtype {
         case .f32: PANNIER_WEIGHT_F32
         case .f16: PANNIER_WEIGHT_F16
         case .bf16: PANNIER_WEIGHT_BF16
         case .q8_0: PANNIER_WEIGHT_Q8_0
-        case .q4_0: PANNIER_WEIGHT_Q4_0
+        // These loops take four blocks at a time.
+        case .q4_0 where columns % 128 == 0: PANNIER_WEIGHT_Q4_0
+        case .q4_1 where columns % 128 == 0: PANNIER_WEIGHT_Q4_1
+        case .q5_0 where columns % 128 == 0: PANNIER_WEIGHT_Q5_0
+        case .q5_1 where columns % 128 == 0: PANNIER_WEIGHT_Q5_1
+        case .iq4_nl where columns % 128 == 0: PANNIER_WEIGHT_IQ4_NL
+        case .q2_K: PANNIER_WEIGHT_Q2_K
+        case .q3_K: PANNIER_WEIGHT_Q3_K
         case .q4_K: PANNIER_WEIGHT_Q4_K
+        case .q5_K: PANNIER_WEIGHT_Q5_K
         case .q6_K: PANNIER_WEIGHT_Q6_K
-        case .iq4_nl: PANNIER_WEIGHT_IQ4_NL
         case .iq4_xs: PANNIER_WEIGHT_IQ4_XS
         default: PANNIER_WEIGHT_OTHER
         }

@@ -25,7 +25,10 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
         WeightCase("f32", -1, PANNIER_WEIGHT_F32, 1, 4), WeightCase("f16", -2, PANNIER_WEIGHT_F16, 1, 2),
         WeightCase("bf16", -3, PANNIER_WEIGHT_BF16, 1, 2), WeightCase("Q8_0", 8, PANNIER_WEIGHT_Q8_0, 32, 34),
         WeightCase("Q4_0", 2, PANNIER_WEIGHT_Q4_0, 32, 18), WeightCase("Q4_K", 12, PANNIER_WEIGHT_Q4_K, 256, 144),
-        WeightCase("Q6_K", 14, PANNIER_WEIGHT_Q6_K, 256, 210), WeightCase("Q5_K", 13, PANNIER_WEIGHT_OTHER, 256, 176),
+        WeightCase("Q6_K", 14, PANNIER_WEIGHT_Q6_K, 256, 210), WeightCase("Q5_K", 13, PANNIER_WEIGHT_Q5_K, 256, 176),
+        WeightCase("Q4_1", 3, PANNIER_WEIGHT_Q4_1, 32, 20), WeightCase("Q5_0", 6, PANNIER_WEIGHT_Q5_0, 32, 22),
+        WeightCase("Q5_1", 7, PANNIER_WEIGHT_Q5_1, 32, 24), WeightCase("Q2_K", 10, PANNIER_WEIGHT_Q2_K, 256, 84),
+        WeightCase("Q3_K", 11, PANNIER_WEIGHT_Q3_K, 256, 110), WeightCase("IQ3_S", 21, PANNIER_WEIGHT_OTHER, 256, 110),
         WeightCase("IQ4_NL", 20, PANNIER_WEIGHT_IQ4_NL, 32, 18), WeightCase("IQ4_XS", 23, PANNIER_WEIGHT_IQ4_XS, 256, 136),
     ]
 

@@ -16,7 +16,8 @@ extern "C" {
 /// Decodes `count` values, a multiple of the format's block, from the blocks at `src`.
 typedef void (*pannier_decode_fn)(const void *src, float *dst, int64_t count);
 
-/// Formats whose product with one token has a loop of its own. Values match nothing on disk.
+/// Formats whose product with one token has a loop of its own. Values match nothing on disk. Those of 32 values a block,
+/// but Q8_0, are for whole groups of 128 columns.
 typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_OTHER = 0, ///< decoded piece by piece with `decode`
     PANNIER_WEIGHT_F32,
@@ -24,7 +25,13 @@ typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_BF16,
     PANNIER_WEIGHT_Q8_0,
     PANNIER_WEIGHT_Q4_0,
+    PANNIER_WEIGHT_Q4_1,
+    PANNIER_WEIGHT_Q5_0,
+    PANNIER_WEIGHT_Q5_1,
+    PANNIER_WEIGHT_Q2_K,
+    PANNIER_WEIGHT_Q3_K,
     PANNIER_WEIGHT_Q4_K,
+    PANNIER_WEIGHT_Q5_K,
     PANNIER_WEIGHT_Q6_K,
     PANNIER_WEIGHT_IQ4_NL, ///< with AVX-512 only, elsewhere as OTHER; and the next
     PANNIER_WEIGHT_IQ4_XS,
