@@ -66,9 +66,12 @@ final class MatrixProduct {
         pool.run(Int(pannier_panels(count))) { panel, _ in
             pack(input, width, count, width, Int64(panel), Int64(panel) + 1, packed)
         }
-        // Chunks of one tile of rows, over all projections: the last ones are shared as evenly as the first.
+        let jobs = projections.map { Job($0, input: packed) }
+        // Pieces of one tile of rows, over all projections: the last ones are shared as evenly as the first.
+        var pieces: [Piece] = []
+        for (index, job) in jobs.enumerated() { Piece.append(to: &pieces, job: index, 0..<job.rows, by: 48) }
         let scratch = scratch.map(\.pointer)
-        run(projections.map { Job($0, input: packed, chunkRows: 48) }) { job, rows, thread in
+        run(jobs, pieces) { job, rows, thread in
             matmul(
                 job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, count, job.out,
                 Int64(job.rows), scratch[thread])
@@ -95,46 +98,74 @@ final class MatrixProduct {
                 } else {
                     break
                 }
-                // About 64 KiB of weights a chunk.
-                let rows = max(8, (64 << 10) / max(1, projection.matrix.rowBytes))
-                jobs.append(Job(projection, input: input, chunkRows: rows))
+                jobs.append(Job(projection, input: input))
                 waiting = waiting.dropFirst()
             }
-            run(jobs) { job, rows, _ in
+            run(jobs, shares(jobs)) { job, rows, _ in
                 pannier_matvec(job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, job.out)
             }
         }
     }
 
-    /// One projection of a loop. Only plain values: counting references between threads would cost more than a chunk.
+    /// Each thread's share of the rows: most of them in one piece, since memory is read fastest in long runs, then small
+    /// pieces for whoever is early.
+    private func shares(_ jobs: [Job]) -> [Piece] {
+        var pieces: [Piece] = []
+        for (index, job) in jobs.enumerated() {
+            let rows = job.largeRows(threads: pool.threads)
+            Piece.append(to: &pieces, job: index, 0..<rows * pool.threads, by: rows)
+        }
+        for (index, job) in jobs.enumerated() {
+            let done = job.largeRows(threads: pool.threads) * pool.threads
+            Piece.append(to: &pieces, job: index, done..<job.rows, by: max(8, (32 << 10) / max(1, job.rowBytes)))
+        }
+        return pieces
+    }
+
+    /// One projection of a loop. Only plain values: counting references between threads would cost more than a piece.
     private struct Job {
         let matrix: UnsafePointer<pannier_matrix>
         let rows: Int
+        let rowBytes: Int
         let input: UnsafePointer<Float>
         let out: UnsafeMutablePointer<Float>
-        let chunkRows: Int
-        var chunks: Int { (rows + chunkRows - 1) / chunkRows }
 
-        init(_ projection: Projection, input: UnsafePointer<Float>, chunkRows: Int) {
+        init(_ projection: Projection, input: UnsafePointer<Float>) {
             matrix = UnsafePointer(projection.matrix.kernel)
             rows = projection.matrix.rows
+            rowBytes = projection.matrix.rowBytes
             self.input = input
             out = projection.out
-            self.chunkRows = chunkRows
+        }
+
+        /// Rows of a thread's long run: three quarters of its share, none where that would be short.
+        func largeRows(threads: Int) -> Int {
+            let rows = rows * 3 / 4 / threads
+            return rows * rowBytes < 128 << 10 ? 0 : rows
         }
     }
 
-    /// Runs the rows of all jobs in chunks.
-    private func run(_ jobs: [Job], _ body: (_ job: Job, _ rows: Range<Int>, _ thread: Int) -> Void) {
+    /// Rows of a job that one thread computes at a time.
+    private struct Piece {
+        let job: Int
+        let rows: Range<Int>
+
+        /// Appends a job's rows, `size` a piece.
+        static func append(to pieces: inout [Piece], job: Int, _ rows: Range<Int>, by size: Int) {
+            for first in stride(from: rows.lowerBound, to: rows.upperBound, by: max(1, size)) {
+                pieces.append(Piece(job: job, rows: first..<min(rows.upperBound, first + max(1, size))))
+            }
+        }
+    }
+
+    private func run(
+        _ jobs: [Job], _ pieces: [Piece], _ body: (_ job: Job, _ rows: Range<Int>, _ thread: Int) -> Void
+    ) {
         jobs.withUnsafeBufferPointer { jobs in
-            pool.run(jobs.reduce(0) { $0 + $1.chunks }) { chunk, thread in
-                var chunk = chunk
-                for job in jobs {
-                    if chunk < job.chunks {
-                        let first = chunk * job.chunkRows
-                        return body(job, first..<min(job.rows, first + job.chunkRows), thread)
-                    }
-                    chunk -= job.chunks
+            pieces.withUnsafeBufferPointer { pieces in
+                pool.run(pieces.count) { index, thread in
+                    let piece = pieces[index]
+                    body(jobs[piece.job], piece.rows, thread)
                 }
             }
         }
