@@ -6,7 +6,7 @@ internal import ModelFiles
 internal import Tensors
 
 /// Writes what lies beside the weights in a folder of Hugging Face's, Lit-GPT's or Meta's form.
-struct CompanionFiles {
+struct CompanionFiles: Sendable {
     private let source: ModelSource
     private let request: ConversionRequest
     private let plan: ConversionPlan
@@ -33,12 +33,24 @@ struct CompanionFiles {
                 try put(file.name, file.bytes)
             }
         } else {
-            for name in Companions.present(in: source.folder) {
-                try put(name, File(Paths.join(source.folder, name)).contents(limit: Self.largestFile))
-            }
+            for name in Companions.present(in: source.folder) { try put(name, Self.contents(name, in: source.folder)) }
             let folder = try ModelFolder(beside: source.path)
             for file in HuggingFaceFiles.missing(from: folder, config: source.config) { try put(file.name, file.bytes) }
         }
+    }
+
+    /// Carries all files beside a checkpoint whose tensors keep their names: its config is still theirs.
+    static func carryAll(besides path: String, into staged: StagedOutput) throws {
+        let folder = Paths.kind(path) == .folder ? path : Paths.parent(path)
+        let configs = ["config.json", "lit_config.json", "model_config.yaml", "params.json"]
+        let there = configs.filter { Paths.kind(Paths.join(folder, $0)) == .file }
+        for name in there + Companions.present(in: folder) where !name.contains("/") {
+            try OutputFile(creating: staged.path(of: name)).write(contents(name, in: folder), at: 0)
+        }
+    }
+
+    private static func contents(_ name: String, in folder: String) throws -> [UInt8] {
+        try File(Paths.join(folder, name)).contents(limit: largestFile)
     }
 
     private func configs() throws -> [ModelFile] {

@@ -38,6 +38,21 @@ public struct ConversionRequest: Sendable {
         self.threads = threads
     }
 
+    /// - Throws: `usage` for a layout in a container in which nobody looks for it, and for what only a GGUF takes.
+    func checkLayout() throws {
+        guard layout.containers.contains(container) else {
+            throw CheckpointError(
+                .usage, "the layout \(layout.name) is not one of \(container.rawValue) files",
+                expected: "--to \(layout.containers.map(\.rawValue).joined(separator: " or --to "))",
+                remedy: "`pannier formats` lists which layout suits which container")
+        }
+        guard container == .gguf || (overrides.isEmpty && modelName == nil && !vocabularyOnly) else {
+            throw CheckpointError(
+                .usage, "--metadata, --model-name and --vocab-only say what stands in a GGUF", found: destination,
+                remedy: "leave them out, or name a destination that ends in .gguf")
+        }
+    }
+
     /// Whether the output is a folder with everything that its ecosystem's programs look for.
     public var makesFolder: Bool { container != .gguf && Self.fileEnding(destination) == nil }
 

@@ -6,12 +6,14 @@ internal import Layouts
 internal import ModelFiles
 internal import OrderedCollections
 internal import Quantization
-internal import Tensors
+public import Tensors
 
 /// Converts an open, recognised checkpoint.
 public struct Converter: Sendable {
-    private let source: ModelSource
+    private let reader: any CheckpointReader
     private let request: ConversionRequest
+    /// Writes what lies beside the weights in a folder.
+    private let companions: @Sendable (StagedOutput) throws -> Void
     public let plan: ConversionPlan
     /// The steps of each part of a GGUF that is written in parts.
     private let split: [[Int]]?
@@ -19,8 +21,7 @@ public struct Converter: Sendable {
     /// Plans the conversion; nothing is written.
     /// - Throws: what keeps it from being done: missing tensors, dtypes that cannot be had, damaged tokenizer files.
     public init(_ source: ModelSource, _ request: ConversionRequest) throws {
-        self.source = source
-        self.request = request
+        try request.checkLayout()
         if request.container == .gguf {
             plan = try GGUFPlanner(source, request).plan()
             let tensors = plan.steps.map(\.target)
@@ -41,14 +42,34 @@ public struct Converter: Sendable {
             }
             plan = ConversionPlan(steps: try planner.steps(), warnings: source.leftBehind)
         }
+        reader = source.reader
+        self.request = request
+        companions = CompanionFiles(source, request, plan).write
+    }
+
+    /// Plans a change of container alone: every tensor under its own name and in its own shape, whatever model it is of.
+    /// - Throws: `usage` for GGUF, which holds models of known layouts; what keeps a dtype from being had.
+    public init(keeping reader: any CheckpointReader, _ request: ConversionRequest) throws {
+        guard request.container != .gguf else {
+            throw CheckpointError(
+                .usage, "names are kept in safetensors and PyTorch files; a GGUF needs a layout that its readers know",
+                remedy: "leave --layout out, or choose --to safetensors or --to pytorch")
+        }
+        if case .fixed(let dtype) = request.precision { try TensorPlanner.check(dtype, in: request.container) }
+        plan = try CarryPlanner(reader: reader, container: request.container, precision: request.precision).plan()
+        self.reader = reader
+        self.request = request
+        split = nil
+        companions = { staged in try CompanionFiles.carryAll(besides: reader.path, into: staged) }
     }
 
     /// A conversion whose plan was made elsewhere (quantizing).
     init(_ source: ModelSource, _ request: ConversionRequest, plan: ConversionPlan, split: [[Int]]? = nil) {
-        self.source = source
+        reader = source.reader
         self.request = request
         self.plan = plan
         self.split = split
+        companions = CompanionFiles(source, request, plan).write
     }
 
     /// Bytes of the files with tensors that `run` would write, an index among them: `Outcome.bytes`.
@@ -88,7 +109,7 @@ public struct Converter: Sendable {
         compareEvery: Int = 0, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> Outcome {
         var options = request.output
-        options.inputs += source.reader.files.map(\.identity)
+        options.inputs += reader.files.map(\.identity)
         let makesFolder = request.makesFolder
         let staged =
             makesFolder
@@ -96,10 +117,10 @@ public struct Converter: Sendable {
             : try stagedFiles(options)
         let writer = try makeWriter(in: staged.folder)
         let errors = try PlanExecutor(
-            plan, from: source.reader, to: writer, threads: request.threads, compareEvery: compareEvery
+            plan, from: reader, to: writer, threads: request.threads, compareEvery: compareEvery
         ).run(progress: progress)
         try writer.finish()
-        if makesFolder { try CompanionFiles(source, request, plan).write(into: staged) }
+        if makesFolder { try companions(staged) }
         try check(staged, writer)
         try staged.publish(replacing: CompanionFiles.isWeightFile)
         return Outcome(

@@ -19,16 +19,7 @@ public struct GGUFCarrier: Sendable {
     public var tensorBytes: UInt64 { reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }
 
     private func plan() throws -> ConversionPlan {
-        ConversionPlan(
-            steps: try reader.tensors.enumerated().map { index, tensor in
-                ConversionStep(
-                    target: try TensorPlan(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape),
-                    origin: .rows([
-                        RowSegment(
-                            tensor: index, sourceRow: 0, sourceStep: 1, targetRow: 0, targetStep: 1,
-                            count: tensor.shape.rowCount)
-                    ]), from: tensor.dtype)
-            }, metadata: reader.metadata)
+        try CarryPlanner(reader: reader, container: .gguf, precision: .source).plan()
     }
 
     /// Writes PREFIX-00001-of-0000N.gguf and so on.

@@ -100,13 +100,17 @@ struct TensorPlanner {
             if isVector, widest == .f32, let common, try isExact(spec, in: common) { return common }
             return widest
         case (_, .fixed(let dtype)):
-            guard !dtype.isQuantized else {
-                throw CheckpointError(
-                    .usage, "\(dtype) is a block format of GGUF; \(container.rawValue) files hold plain floats",
-                    remedy: "choose --to gguf, or --dtype f32, f16 or bf16")
-            }
+            try Self.check(dtype, in: container)
             return widest.isFloat || widest.isQuantized ? dtype : widest
         }
+    }
+
+    /// - Throws: `usage` for a block format outside GGUF.
+    static func check(_ dtype: DType, in container: ContainerKind) throws {
+        guard dtype.isQuantized, container != .gguf else { return }
+        throw CheckpointError(
+            .usage, "\(dtype) is a block format of GGUF; \(container.rawValue) files hold plain floats",
+            remedy: "choose --to gguf, or --dtype f32, f16 or bf16")
     }
 
     /// The half precision that all matrices of the source have, if they do. GGUF keeps vectors in f32 beside them;

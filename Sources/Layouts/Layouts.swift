@@ -90,7 +90,7 @@ public enum Layouts {
             "the tensors' names fit no known layout of a Llama",
             expected: nearest.map { "names like \($0.readableTell)" } ?? "a layout that \"pannier formats\" lists",
             found: tensors.isEmpty ? "no tensors" : shown + (tensors.count > 3 ? ", ..." : ""),
-            remedy: "a table of your own can be given with --layout FILE")
+            remedy: "`verify --layout FILE` takes a table of your own; `convert --layout keep` changes the container alone")
     }
 }
 

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Bytes
+internal import Containers
 internal import Conversion
 internal import JSONText
 internal import Layouts
@@ -85,7 +86,8 @@ struct Convert: ParsableCommand {
         discussion: """
             The container follows from --to or from the destination's ending (.gguf, .safetensors, .bin, .pth); a \
             destination without one becomes a folder that the ecosystem's programs load as it stands. Without \
-            --dtype the source's own precision is kept, so that nothing is lost unasked.
+            --dtype the source's own precision is kept, so that nothing is lost unasked. --layout keep changes the \
+            container alone and leaves names and shapes as they are, whatever model it is.
 
             EXAMPLE
               pannier convert iter-1430512-ckpt.pth -o TinyLlama-hf
@@ -129,24 +131,24 @@ struct Convert: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let opened = try ModelSource(
-            source, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
-        let container = try resolveContainer()
-        let name = layout ?? ConversionRequest.layout(for: container, destination: output.output)
+        let keepsNames = layout == Self.keep
+        let asked = try keepsNames ? nil : layout.map { try Layouts.named(orFile: $0) }
+        let container = try resolveContainer(for: asked)
+        let target =
+            try asked ?? Layouts.named(ConversionRequest.layout(for: container, destination: output.output))
         var request = ConversionRequest(
-            destination: output.output, container: container, layout: try Layouts.named(orFile: name),
+            destination: output.output, container: container, layout: target,
             precision: dtype.precision, output: output.options, threads: common.threadCount)
         request.shardSize = shardSize?.bytes
         request.modelName = modelName
         request.vocabularyOnly = vocabOnly
         for entry in metadata { request.overrides[entry.key] = entry.value }
-        let converter = try Converter(opened, request)
+        let converter = try keepsNames ? keeping(request) : recognised(request)
         for warning in converter.plan.warnings { Console.warning(warning) }
         if output.dryRun {
             PlanReport.print(converter.plan, schema: "pannier.convert/1", bytes: try converter.outputBytes(), json: json.json)
             return
         }
-        Console.detail(opened.match.explanation)
         let bar = ProgressBar("Converting", total: converter.plan.tensorBytes)
         let outcome = try converter.run { bar.advance(by: $0) }
         bar.finish()
@@ -159,21 +161,32 @@ struct Convert: ParsableCommand {
         } else if !common.quiet {
             Console.print(
                 "\(outcome.destination): \(converter.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
-                    + "\(request.layout.title), in \(Human.duration(bar.elapsed))")
+                    + "\(keepsNames ? "names as they were" : request.layout.title), in \(Human.duration(bar.elapsed))")
         }
     }
 
-    private func resolveContainer() throws -> ContainerKind {
+    /// What `--layout` takes beside layouts: names and shapes as they are.
+    private static let keep = "keep"
+
+    private func recognised(_ request: ConversionRequest) throws -> Converter {
+        let opened = try ModelSource(
+            source, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+        Console.detail(opened.match.explanation)
+        return try Converter(opened, request)
+    }
+
+    private func keeping(_ request: ConversionRequest) throws -> Converter {
+        try Converter(keeping: try Containers.open(source), request)
+    }
+
+    private func resolveContainer(for layout: Layout?) throws -> ContainerKind {
         let named = ConversionRequest.container(forDestination: output.output)
         if let to, let named, to.kind != named {
             throw CheckpointError(
                 .usage, "--to \(to.rawValue) and the destination's ending contradict each other",
                 found: output.output, remedy: "leave one of them out")
         }
-        if vocabOnly, (to?.kind ?? named ?? .gguf) != .gguf {
-            throw CheckpointError(.usage, "--vocab-only makes a GGUF", remedy: "name a destination that ends in .gguf")
-        }
-        return to?.kind ?? named ?? .safetensors
+        return to?.kind ?? named ?? (vocabOnly ? .gguf : layout?.containers.first ?? .safetensors)
     }
 }
 

@@ -151,7 +151,7 @@ struct Inspect: ParsableCommand {
         table.add(["parameters", Human.count(Self.parameters(reader, recognised))])
         let dtypes = OrderedDictionary(grouping: reader.tensors, by: \.dtype)
         let list = dtypes.map { "\($0.value.count) \($0.key)" }.joined(separator: ", ")
-        table.add(["tensors", "\(reader.tensors.count) (\(list))"])
+        table.add(["tensors", reader.tensors.isEmpty ? "none" : "\(reader.tensors.count) (\(list))"])
         table.add([
             "size", Human.bytes(size) + (reader.files.count > 1 ? " in \(reader.files.count) files" : ""),
         ])

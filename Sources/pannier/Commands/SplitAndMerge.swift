@@ -4,6 +4,20 @@ internal import ArgumentParser
 internal import Bytes
 internal import Containers
 internal import Conversion
+internal import Tensors
+
+enum SplitArguments {
+    /// The GGUF at a path, a folder with nothing else counts.
+    static func open(_ path: String) throws -> GGUFReader {
+        let reader = try Containers.open(path)
+        guard let gguf = reader as? GGUFReader else {
+            throw CheckpointError.unsupported(
+                "only a GGUF is split and merged", file: path, expected: "GGUF", found: reader.details,
+                remedy: "`pannier convert --shard-size` spreads other containers over several files")
+        }
+        return gguf
+    }
+}
 
 struct Split: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -44,7 +58,7 @@ struct Split: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let carrier = GGUFCarrier(try GGUFReader(path), threads: common.threadCount)
+        let carrier = GGUFCarrier(try SplitArguments.open(path), threads: common.threadCount)
         let limit: GGUFSplit.Limit = maxTensors.map { .tensors($0) } ?? .bytes(maxSize?.bytes ?? 0)
         let bar = ProgressBar("Splitting", total: carrier.tensorBytes)
         let names = try carrier.split(
@@ -79,7 +93,7 @@ struct Merge: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let carrier = GGUFCarrier(try GGUFReader(path), threads: common.threadCount)
+        let carrier = GGUFCarrier(try SplitArguments.open(path), threads: common.threadCount)
         let bar = ProgressBar("Merging", total: carrier.tensorBytes)
         try carrier.merge(to: output, options: OutputOptions(force: force, sync: !noSync)) { bar.advance(by: $0) }
         bar.finish()
