@@ -33,7 +33,7 @@ func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Targe
 /// Tests/ArchitectureTests holds.
 let library: [Target] = [
     module("Bytes", ["CKernels", "SystemPackage"]),
-    module("JSONText", ["Bytes", "OrderedCollections"]),
+    module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
     module("Reporting", []),
     module("Tensors", ["Bytes", "OrderedCollections"]),
     module("Quantization", ["Bytes", "Tensors", "CKernels"]),
@@ -76,6 +76,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     ],
     targets: library + [
+        .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
         .target(name: "CKernels"),
         .target(

@@ -23,11 +23,6 @@ public struct JSONObject: Sendable, Hashable {
         set { members[ExactText(key)] = newValue }
     }
 
-    /// Adds a member at the end; false, and nothing of use in it, when the name stood there already.
-    mutating func append(_ key: String, _ value: JSONValue) -> Bool {
-        members.updateValue(value, forKey: ExactText(key)) == nil
-    }
-
     public var keys: [String] { members.keys.map(\.text) }
     public var values: [JSONValue] { Array(members.values) }
 

@@ -119,14 +119,6 @@ public struct JSONPull {
         return value
     }
 
-    /// A number, a truth value or null.
-    mutating func scalar() throws -> JSONValue { try scanner.scalar() }
-
-    /// An error at the present place that says nothing against the document's form.
-    func refusal(_ message: String) -> CheckpointError {
-        .unsupported(message, file: file, offset: offset, remedy: "the file is damaged, or made to do harm")
-    }
-
     /// The next value where it is a number; another value is passed over and nil.
     public mutating func numberIfAny() throws -> Double? {
         let start = scanner.at

@@ -1,76 +1,92 @@
-// Reading JSON text into values.
+// Reading and writing JSON text.
 
 internal import Bytes
+internal import CJSONC
 
 public enum JSONText {
     /// Objects and arrays inside each other, at most.
     public static let maxDepth = 64
+
+    /// Bytes that a document's values may take in memory, json-c's nodes and ours together: half as much again as the
+    /// tokenizer.json of Llama 3 needs, with its 128,256 tokens and 280,147 merges. Hostile documents of two or three
+    /// bytes a value would take a hundred times their size.
+    private static let memory = 200 << 20
 
     /// Reads one strict JSON document (RFC 8259, with unique keys).
     /// - Parameters:
     ///   - file: for messages; `base` is where the bytes begin in it.
     /// - Throws: `malformed` with the offset of the first fault; `unsupported` when its values would take too much memory.
     public static func parse(_ bytes: [UInt8], file: String? = nil, base: UInt64 = 0) throws -> JSONValue {
-        var tree = JSONTree()
-        return try JSONPull.read(bytes, file: file, base: base) { try tree.value(&$0, depth: 0) }
+        try bytes.withUnsafeBufferPointer { buffer in
+            try JSONScanner.check(buffer, file: file, base: base, maxDepth: maxDepth, memory: memory)
+            guard let tokener = json_tokener_new_ex(Int32(maxDepth + 1)) else {
+                throw CheckpointError(.inputOutput, "not enough memory to read JSON", file: file)
+            }
+            defer { json_tokener_free(tokener) }
+            guard let length = Int32(exactly: buffer.count) else {
+                throw CheckpointError.malformed("the JSON is larger than 2 GiB", file: file, offset: base)
+            }
+            let root = buffer.withMemoryRebound(to: CChar.self) {
+                json_tokener_parse_ex(tokener, $0.baseAddress, length)
+            }
+            defer { json_object_put(root) }
+            var state = json_tokener_get_error(tokener)
+            var number: OpaquePointer?
+            defer { json_object_put(number) }
+            if state == json_tokener_continue {
+                // A bare number ends only where the text does.
+                number = json_tokener_parse_ex(tokener, "\0", 1)
+                state = json_tokener_get_error(tokener)
+            }
+            guard state == json_tokener_success else {
+                throw CheckpointError.malformed(
+                    "malformed JSON: \(String(cString: json_tokener_error_desc(state)))", file: file, offset: base)
+            }
+            return value(of: root ?? number)
+        }
     }
 
     /// Reads a JSON file of at most `limit` bytes.
     public static func read(_ path: String, limit: UInt64 = 96 << 20) throws -> JSONValue {
         try parse(try File(path).contents(limit: limit), file: path)
     }
-}
 
-/// Builds values out of a document that is pulled, and counts what they take.
-private struct JSONTree {
-    /// Bytes of memory that the values of a document may take: twice what the tokenizer.json of Llama 3 needs, with its
-    /// 128,256 tokens and 280,147 merges. A hostile document of a few bytes a value would take ten times its size.
-    private var left = 160 << 20
-
-    /// What a value takes, at most: its place in a growing array; an array's own head; an object's two arrays and hash
-    /// table, and a member of it. Texts of up to 15 bytes lie in their places.
-    private enum Cost {
-        static let value = 40
-        static let array = 64
-        static let object = 256
-        static let member = 96
-
-        static func text(_ text: String) -> Int { text.utf8.count <= 15 ? 0 : 32 + text.utf8.count }
-    }
-
-    private mutating func spend(_ bytes: Int, _ pull: JSONPull) throws {
-        left -= bytes
-        guard left >= 0 else { throw pull.refusal("the JSON takes too much memory") }
-    }
-
-    mutating func value(_ pull: inout JSONPull, depth: Int) throws -> JSONValue {
-        guard depth < JSONText.maxDepth else { throw pull.fault("nested more than \(JSONText.maxDepth) deep") }
-        try spend(Cost.value, pull)
-        switch pull.next {
-        case UInt8(ascii: "{"): return .object(try object(&pull, depth: depth))
-        case UInt8(ascii: "["):
-            try spend(Cost.array, pull)
-            var elements: [JSONValue] = []
-            try pull.array { elements.append(try value(&$0, depth: depth + 1)) }
-            return .array(elements)
-        case UInt8(ascii: "\""):
-            let text = try pull.string()
-            try spend(Cost.text(text), pull)
-            return .string(text)
-        default: return try pull.scalar()
-        }
-    }
-
-    private mutating func object(_ pull: inout JSONPull, depth: Int) throws -> JSONObject {
-        try spend(Cost.object, pull)
-        var members = JSONObject()
-        try pull.object { key, pull in
-            try spend(Cost.member + Cost.text(key), pull)
-            guard !key.utf8.contains(0) else { throw pull.fault("a key holds U+0000") }
-            guard members.append(key, try value(&pull, depth: depth + 1)) else {
-                throw pull.fault("the key \"\(key)\" stands twice in one object")
+    private static func value(of node: OpaquePointer?) -> JSONValue {
+        guard let node else { return .null }
+        switch json_object_get_type(node) {
+        case json_type_null: return .null
+        case json_type_boolean: return .bool(json_object_get_boolean(node) != 0)
+        case json_type_int:
+            let signed = json_object_get_int64(node)
+            if signed == Int64.max {
+                let unsigned = json_object_get_uint64(node)
+                if unsigned > UInt64(Int64.max) { return .unsigned(unsigned) }
             }
+            return .integer(signed)
+        case json_type_double: return .number(json_object_get_double(node))
+        case json_type_string: return .string(string(of: node))
+        case json_type_array:
+            let count = json_object_array_length(node)
+            return .array((0..<count).map { value(of: json_object_array_get_idx(node, $0)) })
+        case json_type_object:
+            var members = JSONObject()
+            var iterator = json_object_iter_begin(node)
+            var end = json_object_iter_end(node)
+            while json_object_iter_equal(&iterator, &end) == 0 {
+                members[String(cString: json_object_iter_peek_name(&iterator))] = value(
+                    of: json_object_iter_peek_value(&iterator))
+                json_object_iter_next(&iterator)
+            }
+            return .object(members)
+        default: return .null
         }
-        return members
+    }
+
+    private static func string(of node: OpaquePointer) -> String {
+        let length = Int(json_object_get_string_len(node))
+        guard let start = json_object_get_string(node) else { return "" }
+        return start.withMemoryRebound(to: UInt8.self, capacity: length) {
+            String(decoding: UnsafeBufferPointer(start: $0, count: length), as: UTF8.self)
+        }
     }
 }

@@ -19,11 +19,12 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
     ],
     targets: [
+        .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
         .target(name: "CKernels"),
         .target(
             name: "Bytes", dependencies: ["CKernels", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: swiftSettings),
-        .target(name: "JSONText", dependencies: ["Bytes", collections], swiftSettings: swiftSettings),
+        .target(name: "JSONText", dependencies: ["Bytes", "CJSONC", collections], swiftSettings: swiftSettings),
         .target(name: "Tensors", dependencies: ["Bytes", collections], swiftSettings: swiftSettings),
         .target(
             name: "Containers", dependencies: ["Bytes", "JSONText", "Tensors", collections],

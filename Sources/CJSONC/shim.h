@@ -1,0 +1,2 @@
+// json-c, which reads JSON that the strict scan has passed.
+#include <json-c/json.h>
