@@ -16,6 +16,11 @@ public enum ArchiveMounts {
     /// Lets `File` and `Paths` see into archives. Called once when the program starts.
     public static func install() { VirtualFiles.install { try node($0) } }
 
+    /// A path for each step of an archive, in the order of their numbers; nil when the file is no archive.
+    public static func steps(of path: String) throws -> [String]? {
+        try mount(path)?.archive.steps.map { "\(path):\($0.step)" }
+    }
+
     /// What stands at `ARCHIVE:STEP` or `ARCHIVE:STEP/NAME`; nil when the part before the colon is no archive.
     static func node(_ path: String) throws -> VirtualNode? {
         let text = Array(path.utf8)
@@ -26,12 +31,7 @@ public enum ArchiveMounts {
             let rest = String(decoding: text[(colon + 1)...], as: UTF8.self)
             let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: true).map(String.init)
             guard let name = parts.first else { return nil }
-            guard let step = mount.archive.step(named: name) else {
-                throw CheckpointError(
-                    .usage, "the archive has no step \(name)", file: archive,
-                    expected: "one of " + mount.archive.steps.map { "\($0.step)" }.joined(separator: ", "),
-                    remedy: "`pannier archive list` shows the steps")
-            }
+            let step = try mount.archive.existingStep(named: name)
             return try node(mount, step, parts.count > 1 ? parts[1] : "")
         }
         return nil

@@ -112,6 +112,18 @@ public final class ArchiveReader: Sendable {
         }
     }
 
+    /// The same.
+    /// - Throws: `usage` when there is none.
+    public func existingStep(named text: String) throws -> ArchivedStep {
+        guard let step = step(named: text) else {
+            throw CheckpointError(
+                .usage, "the archive has no step \(text)", file: path,
+                expected: steps.isEmpty ? nil : "one of " + steps.map { "\($0.step)" }.joined(separator: ", "),
+                remedy: "`pannier archive list` shows the steps")
+        }
+        return step
+    }
+
     /// What a step's files take, outside and in the archive.
     public func contents(of step: ArchivedStep) throws -> StepContents {
         let record = try record(step.ordinal)

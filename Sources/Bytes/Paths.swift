@@ -82,6 +82,9 @@ public enum Paths {
         return names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) }
     }
 
+    /// Removes a file, if it can be.
+    public static func removeFile(_ path: String) { unlink(path) }
+
     /// Makes a folder and those it lies in, where they are missing.
     public static func makeFolders(_ folder: String) throws {
         guard kind(folder) == .missing else { return }

@@ -27,6 +27,9 @@ struct Synthesize: ParsableCommand {
     @Option(help: "Another seed gives other weights.")
     var seed: UInt64 = 1
 
+    @Option(help: "Move every weight by noise, this share of the weights' deviation: a later step of the same run.")
+    var moved: Float = 0
+
     @Option(help: "A folder whose tokenizer files are copied.")
     var tokenizer: String?
 
@@ -58,7 +61,7 @@ struct Synthesize: ParsableCommand {
             let isNorm = spec.shape.rank == 1
             let bytes = weights.fill(
                 range.count, dtype: dtype, seed: seed, from: UInt64(number) * UInt64(Weights.piece),
-                mean: isNorm ? 1 : 0, deviation: isNorm ? 0.05 : 0.02)
+                mean: isNorm ? 1 : 0, deviation: isNorm ? 0.05 : 0.02, moved: moved)
             let size = dtype.blockBytes
             try writer.write(tensor: tensor, at: range.lowerBound * size, bytes)
         }
@@ -85,20 +88,18 @@ struct Weights: ~Copyable {
 
     /// - Parameter first: the place of the first value among all of the model.
     mutating func fill(
-        _ count: Int, dtype: DType, seed: UInt64, from first: UInt64, mean: Float, deviation: Float
+        _ count: Int, dtype: DType, seed: UInt64, from first: UInt64, mean: Float, deviation: Float,
+        moved: Float
     ) -> UnsafeRawBufferPointer {
         let values = floats.reserveFloats(count)
         // Four uniform 16-bit numbers have a standard deviation of 65536 / sqrt(3) together.
         let scale = deviation * 1.7320508 / 65536
         for index in 0..<count {
-            // splitmix64 (Steele, Lea, Flood 2014), which needs no state from one value to the next. Seeds lie far
-            // apart in its sequence, and every value of the model has a place of its own there: none is repeated.
-            var word = (seed << 40 &+ first &+ UInt64(index)) &* 0x9E37_79B9_7F4A_7C15
-            word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-            word ^= word >> 31
-            let sum = (word & 0xFFFF) + (word >> 16 & 0xFFFF) + (word >> 32 & 0xFFFF) + (word >> 48)
-            values[index] = mean + (Float(sum) - 131070) * scale
+            // Seeds lie far apart in the sequence, and every value of the model has a place of its own there: none is
+            // repeated. What moves a value stands far behind.
+            let place = seed << 40 &+ first &+ UInt64(index)
+            values[index] = mean + Self.number(place) * scale
+            if moved != 0 { values[index] += Self.number(place &+ 1 << 39) * scale * moved }
         }
         guard let source = values.baseAddress, dtype != .f32 else { return UnsafeRawBufferPointer(values) }
         let out = halves.reserve(count * 2)
@@ -110,5 +111,16 @@ struct Weights: ~Copyable {
             }
         }
         return UnsafeRawBufferPointer(out)
+    }
+
+    /// The sum of four uniform 16-bit numbers, less their mean, at a place of the sequence splitmix64 (Steele, Lea,
+    /// Flood 2014), which needs no state from one value to the next.
+    private static func number(_ place: UInt64) -> Float {
+        var word = place &* 0x9E37_79B9_7F4A_7C15
+        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
+        word ^= word >> 31
+        let sum = (word & 0xFFFF) + (word >> 16 & 0xFFFF) + (word >> 32 & 0xFFFF) + (word >> 48)
+        return Float(sum) - 131070
     }
 }

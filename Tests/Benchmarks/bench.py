@@ -5,6 +5,8 @@ printed as Markdown tables. Peak memory is the kernel's figure for the process (
 """
 
 import csv
+import json
+import mmap
 import os
 import pathlib
 import re
@@ -20,6 +22,10 @@ SYNTHESIZE = str(ROOT / ".build/release/pannier-synthesize")
 WORK = pathlib.Path(os.environ.get("BENCH_DIR", "/dev/shm/pannier-bench"))
 LLAMA = pathlib.Path(os.environ.get("LLAMA_BIN", "/nonexistent"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+# A Python with torch and zipnn, for the peers; without it only Pannier and zstd are timed.
+PEERS = pathlib.Path(os.environ.get("BENCH_PYTHON", ROOT / ".build-peers/venv/bin/python"))
+# Checkpoints of one run, for the sizes of archives; without it those of Samples/Steps.
+STEPS = os.environ.get("BENCH_STEPS")
 
 
 def once(command, output=None):
@@ -31,7 +37,8 @@ def once(command, output=None):
     child = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.monotonic() - begin
-    if status:
+    # `diff` ends with 1 when something differs.
+    if status and not (command[1] == "diff" and os.waitstatus_to_exitcode(status) == 1):
         sys.exit(f"failed with {status}: {' '.join(map(str, command))}")
     return seconds, usage.ru_maxrss / 1000
 
@@ -171,8 +178,182 @@ def forward():
     print()
 
 
+def touch(gigabytes):
+    """Memory that a virtual machine gave back to its host is slow at the first touch: that is no part of a run."""
+    memory = mmap.mmap(-1, int(gigabytes * 2**30))
+    for at in range(0, len(memory), mmap.PAGESIZE):
+        memory[at] = 1
+    memory.close()
+
+
+def turns(sides, memory, runs=RUNS):
+    """Medians of commands run in turn, with memory touched before each: {name: (seconds, megabytes)}.
+
+    A side is (command, what it writes, what is done before it)."""
+    taken = {name: [] for name in sides}
+    for _ in range(runs):
+        for name, (command, output, before) in sides.items():
+            if before:
+                before()
+            if output:
+                output.unlink(missing_ok=True)
+            touch(memory)
+            taken[name].append(once(command))
+    return {name: (statistics.median(t for t, _ in runs), max(m for _, m in runs)) for name, runs in taken.items()}
+
+
+def peer(script, *arguments):
+    """What a script of the peers says, or None where they are not installed."""
+    if not PEERS.exists():
+        return None
+    done = subprocess.run(
+        [PEERS, ROOT / "Tests/Benchmarks" / script, *arguments], capture_output=True, text=True)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def archive():
+    """Speeds at 1.1 billion parameters."""
+    print("## Archives, 1.1 billion parameters\n")
+    print("| | original | size | time | rate | peak memory |\n|---|---|---|---|---|---|")
+    def row(title, size, stored, seconds, memory=None):
+        print(f"| {title} | {size / 1e9:.2f} GB | {stored / 1e9:.3f} GB | {seconds:.2f} s | {size / seconds / 1e9:.2f} GB/s "
+              f"| {f'{memory:.0f} MB' if memory else ''} |", flush=True)
+    for dtype in "bf16", "f32":
+        file = checkpoint(dtype) / "model.safetensors"
+        size = file.stat().st_size
+        packed, store, out = WORK / "out.zst", WORK / "run.pannier", WORK / "out.safetensors"
+        result = turns({
+            "zstd": (["zstd", "-q", "-3", "-T2", file, "-o", packed], packed, None),
+            "create": ([PANNIER, "archive", "create", store, file, "--no-sync", "-q"], store, None)}, size / 2**30)
+        row(f"{dtype}: `zstd -3 -T2`", size, packed.stat().st_size, *result["zstd"])
+        packed.unlink()
+        row(f"{dtype}: `archive create`", size, store.stat().st_size, *result["create"])
+        sides = {
+            "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
+            "extract": ([PANNIER, "archive", "extract", store, "0", "-o", out, "-q"], out, None)}
+        if dtype == "bf16":
+            sides["cp"] = (["cp", file, WORK / "copy"], WORK / "copy", None)
+        else:
+            # Both would not fit into memory; `extract` compares the SHA-256 of what it writes with the original's.
+            file.unlink()
+        result = turns(sides, size / 2**30)
+        for name, title in ("verify", "`archive verify`"), ("extract", "`archive extract`"), ("cp", "`cp` of the original"):
+            if name in result:
+                row(f"{dtype}: {title}", size, store.stat().st_size, *result[name])
+        if "cp" in result:
+            if subprocess.run(["cmp", file, out]).returncode:
+                sys.exit("extract does not give the bytes back")
+            (WORK / "copy").unlink()
+        out.unlink()
+        one = ["model.layers.11.mlp.up_proj.weight", "--stats"]
+        result = turns({
+            "list": ([PANNIER, "archive", "list", store], None, None),
+            "one": ([PANNIER, "inspect", f"{store}:0", "--tensors", *one], None, None)}, 0.1)
+        print(f"| {dtype}: `archive list` | | | {1000 * result['list'][0]:.0f} ms | | {result['list'][1]:.0f} MB |")
+        print(f"| {dtype}: one tensor of {23.1 if dtype == 'bf16' else 46.1} MB, read for its statistics | | "
+              f"| {1000 * result['one'][0]:.0f} ms | | {result['one'][1]:.0f} MB |", flush=True)
+        if dtype == "bf16":
+            # The next step of the run, against the first.
+            first, moved = store.stat().st_size, WORK / "moved"
+            subprocess.run([SYNTHESIZE, "--dtype", dtype, "--moved", "0.05", "-o", moved], check=True)
+            after = moved / "model.safetensors"
+            result = turns({
+                "zstd": (["zstd", "-q", "-3", "-T2", after, "-o", packed], packed, None),
+                "add": ([PANNIER, "archive", "add", store, after, "--step", "1", "--no-sync", "-q"], None,
+                        lambda: (store.unlink(), subprocess.run(
+                            [PANNIER, "archive", "create", store, file, "--no-sync", "-q"], check=True)))}, size / 2**30)
+            row("bf16, the next step: `zstd -3 -T2`", size, packed.stat().st_size, *result["zstd"])
+            packed.unlink()
+            row("bf16, the next step: `archive add`", size, store.stat().st_size - first, *result["add"])
+            result = turns({
+                "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
+                "extract": ([PANNIER, "archive", "extract", store, "1", "-o", out, "-q"], out, None)}, size / 2**30)
+            row("both steps: `archive verify`", 2 * size, store.stat().st_size, *result["verify"])
+            row("the next step: `archive extract`", size, store.stat().st_size - first, *result["extract"])
+            out.unlink()
+            shutil.rmtree(moved)
+        store.unlink()
+        if dtype == "bf16":
+            found = peer("zipnn_peer.py", file, "bfloat16")
+            if found:
+                row("bf16: zipnn in memory, packing", size, found["bytes"], found["packing"])
+                row("bf16: zipnn in memory, unpacking", size, found["bytes"], found["unpacking"])
+        shutil.rmtree(file.parent)
+    print()
+
+
+def sizes():
+    """Sizes of the steps of a run."""
+    print("## Archives, sizes in bytes\n")
+    print("| | original | `zstd -3` | `zstd -19 --long=27` | zipnn | Pannier alone | against the step before |")
+    print("|---|---|---|---|---|---|---|")
+    WORK.mkdir(parents=True, exist_ok=True)
+    steps = WORK / "steps"
+    steps.mkdir(exist_ok=True)
+    given = sorted(pathlib.Path(STEPS).iterdir()) if STEPS else []
+    if not given:
+        store = ROOT / "Samples/Steps/run.pannier"
+        listed = json.loads(subprocess.run([PANNIER, "archive", "list", store, "--json"], capture_output=True).stdout)
+        for step in listed["steps"]:
+            given.append(steps / step["name"])
+            subprocess.run([PANNIER, "archive", "extract", store, str(step["step"]), "-o", given[-1], "-q"], check=True)
+    def stored(store, *options):
+        store.unlink(missing_ok=True)
+        done = subprocess.run(
+            [PANNIER, "archive", "create", store, *given, "--json", "-q", *options], capture_output=True, check=True)
+        return [step["stored"] for step in json.loads(done.stdout)["added"]]
+    def row(title, files, kind, alone, after):
+        for index, file in enumerate(files):
+            fast, slow = (
+                len(subprocess.run(["zstd", "-c", "-q", *how, file], capture_output=True).stdout)
+                for how in (["-3"], ["-19", "--long=27"]))
+            found = peer("zipnn_peer.py", file, kind) or {"bytes": 0}
+            print(f"| {title} {file.name} | {file.stat().st_size:,} | {fast:,} | {slow:,} | {found['bytes'] or '':,} "
+                  f"| {alone[index]:,} | {f'{after[index]:,}' if after and index else ''} |", flush=True)
+    kind = json.loads(subprocess.run(
+        [PANNIER, "inspect", given[0], "--json"], capture_output=True).stdout)["tensors"][0]["dtype"].lower()
+    names = {"bf16": "bfloat16", "f32": "float32"}
+    row(kind, given, names[kind], stored(WORK / "alone.pannier", "--chain", "1"), stored(WORK / "chain.pannier"))
+    if kind == "f32":
+        # The same rounded to bf16, and that as f32 again.
+        originals, given = given, []
+        for target, folder in ("bf16", "bf16"), ("f32", "bf16 in f32"):
+            given = []
+            for file in originals:
+                to = steps / folder / file.name
+                to.parent.mkdir(exist_ok=True)
+                subprocess.run([PANNIER, "convert", file, "-o", to, "--to", "pytorch", "--dtype", target, "-q"], check=True)
+                given.append(to)
+            row(folder, given, names[target], stored(WORK / "alone.pannier", "--chain", "1"),
+                stored(WORK / "chain.pannier"))
+            originals = given
+    print()
+
+
+def compare():
+    """Two checkpoints of 1.1 billion parameters, in different containers and types."""
+    print("## Comparing\n\n| | time | peak memory |\n|---|---|---|")
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    moved, b = WORK / "moved", WORK / "moved.bin"
+    subprocess.run([SYNTHESIZE, "--dtype", "f32", "--moved", "0.05", "-o", moved], check=True)
+    subprocess.run([PANNIER, "convert", moved, "-o", b, "--to", "pytorch", "-q"], check=True)
+    shutil.rmtree(moved)
+    a = checkpoint("bf16") / "model.safetensors"
+    sides = {"`pannier diff`, bf16 safetensors and f32 .bin": ([PANNIER, "diff", a, b, "-q"], None, None)}
+    if PEERS.exists():
+        script = ROOT / "Tests/Benchmarks/diff_peer.py"
+        sides["the same figures with PyTorch"] = ([PEERS, script, a, b], None, None)
+    result = turns(sides, 2)
+    for name, (seconds, memory) in result.items():
+        print(f"| {name} | {seconds:.2f} s | {memory:.0f} MB |", flush=True)
+    b.unlink()
+    print()
+
+
 def main():
-    sections = {"carry": carry, "check": check, "quantize": quantize, "forward": forward}
+    sections = {"carry": carry, "check": check, "quantize": quantize, "forward": forward, "archive": archive,
+                "sizes": sizes, "compare": compare}
     machine()
     for name in sys.argv[1:] or sections:
         sections[name]()

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Prints the figures of Docs/Performance.md. Arguments go to bench.py: names of sections (carry, check, quantize, forward).
+# Prints the figures of Docs/Performance.md. Arguments go to bench.py: names of sections (carry, check, quantize,
+# forward, archive, sizes, compare). BENCH_PYTHON names a Python with torch and zipnn (default: the one of
+# `.ci/install --peers`), BENCH_STEPS a folder with checkpoints of one run.
 # LLAMA_BIN names the folder with llama.cpp's programs, for the ratios; without it only Pannier is timed.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -41,7 +41,9 @@ struct StoringOptions: ParsableArguments {
     }
 
     /// Adds checkpoints one after another, each as a step of its own, and says what became of them.
-    func add(_ checkpoints: [String], to archive: String, json: Bool, common: CommonOptions) throws {
+    func add(
+        _ checkpoints: [String], to archive: String, command: String, json: Bool, common: CommonOptions
+    ) throws {
         if step != nil, checkpoints.count > 1 {
             throw CheckpointError(.usage, "--step numbers one checkpoint", remedy: "add them one by one")
         }
@@ -65,7 +67,7 @@ struct StoringOptions: ParsableArguments {
         }
         if json {
             Console.print(
-                ["schema": "pannier.archive.add/1", "archive": .string(archive), "added": .array(added)])
+                ["schema": .string("pannier.archive.\(command)/1"), "archive": .string(archive), "added": .array(added)])
         }
     }
 }
@@ -86,8 +88,17 @@ struct ArchiveCreate: ParsableCommand {
 
     func run() throws {
         common.apply()
+        for path in checkpoints where Paths.kind(path) == .missing {
+            throw CheckpointError(.inputOutput, "there is no such file or folder", file: path, remedy: "check its name")
+        }
         try ArchiveWriter.create(archive)
-        try storing.add(checkpoints, to: archive, json: json.json, common: common)
+        do {
+            try storing.add(checkpoints, to: archive, command: "create", json: json.json, common: common)
+        } catch {
+            // An archive in which nothing was stored would only be in the way of the next attempt.
+            if let steps = try? ArchiveReader(archive).steps, steps.isEmpty { Paths.removeFile(archive) }
+            throw error
+        }
     }
 }
 
@@ -108,7 +119,7 @@ struct ArchiveAdd: ParsableCommand {
 
     func run() throws {
         common.apply()
-        try storing.add(checkpoints, to: archive, json: json.json, common: common)
+        try storing.add(checkpoints, to: archive, command: "add", json: json.json, common: common)
     }
 }
 
@@ -188,10 +199,7 @@ struct ArchiveExtract: ParsableCommand {
     func run() throws {
         common.apply()
         let reader = try ArchiveReader(archive)
-        guard let found = reader.step(named: step) else {
-            throw CheckpointError(
-                .usage, "the archive has no step \(step)", file: archive, remedy: "`pannier archive list` shows the steps")
-        }
+        let found = try reader.existingStep(named: step)
         let destination = output ?? Paths.name(found.name)
         let bar = ProgressBar("Extracting", total: try reader.contents(of: found).bytes)
         var options = OutputOptions(force: force, sync: !noSync)
@@ -219,6 +227,9 @@ struct ArchiveVerify: ParsableCommand {
     @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
     var archive: String
 
+    @Argument(help: "Steps, by number or name (default: all).")
+    var steps: [String] = []
+
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
@@ -226,16 +237,17 @@ struct ArchiveVerify: ParsableCommand {
         common.apply()
         let reader = try ArchiveReader(archive)
         for remark in reader.remarks { Console.warning(remark) }
-        let total = reader.steps.reduce(UInt64(0)) { $0 + ((try? reader.contents(of: $1).bytes) ?? 0) }
+        let wanted = steps.isEmpty ? reader.steps : try steps.map { try reader.existingStep(named: $0) }
+        let total = wanted.reduce(UInt64(0)) { $0 + ((try? reader.contents(of: $1).bytes) ?? 0) }
         let bar = ProgressBar("Verifying", total: total)
-        let report = reader.verify(threads: common.threadCount) { bar.advance(by: $0) }
+        let report = reader.verify(steps: wanted, threads: common.threadCount) { bar.advance(by: $0) }
         bar.finish()
         if json.json {
             Console.print(ArchiveReports.json(report, schema: "pannier.archive.verify/1", archive: archive))
         } else {
             ArchiveReports.print(report)
             Console.print(
-                "\(report.soundSteps.count) of \(reader.steps.count) steps sound, \(report.files) files, "
+                "\(report.soundSteps.count) of \(wanted.count) steps sound, \(report.files) files, "
                     + Human.bytes(report.bytes))
         }
         if !report.ok { throw ExitCode(1) }

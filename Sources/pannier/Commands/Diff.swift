@@ -1,5 +1,6 @@
 // pannier diff: how two checkpoints differ, and how a run of them moves.
 
+internal import Archive
 internal import ArgumentParser
 internal import Bytes
 internal import Conversion
@@ -13,8 +14,8 @@ struct Diff: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare checkpoints tensor by tensor, whatever containers and layouts they have.",
         discussion: """
-            Two checkpoints are brought to one form and compared value by value. Three or more, or a folder of steps, \
-            make a timeline, in the order of their step numbers. Ends with status 0 when all is equal within the \
+            Two checkpoints are brought to one form and compared value by value. Three or more, a folder of steps, or an \
+            archive make a timeline, in the order of their step numbers. Ends with status 0 when all is equal within the \
             tolerance and 1 when something differs; a timeline ends with 0.
 
             EXAMPLE
@@ -22,7 +23,7 @@ struct Diff: ParsableCommand {
               pannier diff out/ --html run.html
             """)
 
-    @Argument(help: "Two checkpoints; or three and more, or a folder of steps.", completion: .file())
+    @Argument(help: "Two checkpoints; or three and more, a folder of steps, or an archive.", completion: .file())
     var paths: [String]
 
     @Option(help: ArgumentHelp("Show the N tensors that differ most.", valueName: "n"))
@@ -50,8 +51,8 @@ struct Diff: ParsableCommand {
     func validate() throws {
         if top < 0 || top > 1_000_000 { throw ValidationError("--top takes a number of tensors") }
         if let tolerance, !(tolerance >= 0) { throw ValidationError("--tolerance takes a number from 0 on") }
-        if paths.count == 1, Paths.kind(paths[0]) != .folder {
-            throw ValidationError("give two checkpoints, or a folder of steps")
+        if paths.count == 1, Paths.kind(paths[0]) == .file, try ArchiveMounts.steps(of: paths[0]) == nil {
+            throw ValidationError("give two checkpoints, or a folder or an archive of steps")
         }
     }
 
@@ -79,9 +80,19 @@ struct Diff: ParsableCommand {
 
     private func runTimeline() throws {
         let options = SourceOptions(preset: dimensions.preset, config: dimensions.config, layout: layout)
-        let steps =
-            paths.count == 1
-            ? try TimelineStep.find(in: paths[0]) : TimelineStep.inOrder(paths.map { TimelineStep($0) })
+        let steps: [TimelineStep]
+        if paths.count > 1 {
+            steps = TimelineStep.inOrder(paths.map { TimelineStep($0) })
+        } else if let archived = try ArchiveMounts.steps(of: paths[0]) {
+            guard archived.count > 1 else {
+                throw CheckpointError(
+                    .usage, "the archive holds no series of checkpoints", file: paths[0], found: "\(archived.count) steps",
+                    remedy: "`pannier archive add` stores more")
+            }
+            steps = archived.map { TimelineStep($0) }
+        } else {
+            steps = try TimelineStep.find(in: paths[0])
+        }
         let checkpoints = try steps.map { try ComparedCheckpoint($0.path, options: options) }
         let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: checkpoints)
         let total = checkpoints.reduce(0) { $0 + $1.reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }

@@ -1,0 +1,22 @@
+"""Packs a file with zipnn in memory: its size after it, and the seconds for packing and unpacking, as JSON.
+
+    zipnn_peer.py FILE bfloat16|float32
+"""
+
+import json
+import os
+import sys
+import time
+
+import zipnn
+
+data = open(sys.argv[1], "rb").read()
+packer = zipnn.ZipNN(input_format="byte", bytearray_dtype=sys.argv[2], threads=os.cpu_count())
+begin = time.monotonic()
+packed = packer.compress(data)
+middle = time.monotonic()
+unpacked = packer.decompress(packed)
+end = time.monotonic()
+if bytes(unpacked) != data:
+    sys.exit("zipnn does not give the bytes back")
+json.dump({"bytes": len(packed), "packing": middle - begin, "unpacking": end - middle}, sys.stdout)
