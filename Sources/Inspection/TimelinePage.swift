@@ -49,6 +49,11 @@ public struct TimelinePage: Sendable {
         zip(timeline.steps, timeline.steps.dropFirst()).map { "\($0.label) to \($1.label)" }
     }
 
+    /// The same for drawings, where many have room only for the step they end with.
+    private var columns: [String] {
+        timeline.steps.count > 8 ? timeline.steps.dropFirst().map(\.label) : intervals
+    }
+
     private var unit: String {
         timeline.spans.allSatisfy { $0 != nil } ? "relative change for 1000 steps" : "relative change from one to the next"
     }
@@ -56,7 +61,9 @@ public struct TimelinePage: Sendable {
     private var pace: BarChart {
         BarChart(
             title: "Relative change of the whole model",
-            caption: unit + ", ‖b - a‖ / ‖a‖",
+            caption: unit + ", ‖b - a‖ / ‖a‖, up to the step below; the tallest bar is "
+                + NumberText.significant(
+                    timeline.total.relative.indices.map { timeline.rate(timeline.total.relative[$0], interval: $0) }.max() ?? 0),
             bars: timeline.total.relative.enumerated().map { index, relative in
                 let rate = timeline.rate(relative, interval: index)
                 return (
@@ -82,13 +89,13 @@ public struct TimelinePage: Sendable {
         if !timeline.layers.isEmpty {
             maps.append(
                 HeatMap(
-                    title: "By layer", unit: unit + ", logarithmic", columns: intervals,
+                    title: "By layer", unit: unit + ", logarithmic", columns: columns,
                     rows: timeline.layers.map { row("layer \($0.layer ?? 0)", $0) }))
         }
         if !timeline.roles.isEmpty {
             maps.append(
                 HeatMap(
-                    title: "By role", unit: unit + ", logarithmic", columns: intervals,
+                    title: "By role", unit: unit + ", logarithmic", columns: columns,
                     rows: timeline.roles.map { row($0.role?.rawValue.replacingUnderscores ?? "", $0) }))
         }
         return maps

@@ -36,10 +36,12 @@ public struct HeatMap: Sendable {
         let left = 16.0 + 6.5 * Double(rows.map(\.label.count).max() ?? 0)
         let top = 54.0
         let longest = Double(columns.map(\.count).max() ?? 0)
-        let cellWidth = max(26.0, min(96, longest * 6.8 + 10))
+        // Many columns are narrow, and have a label only as often as there is room for one.
+        let cellWidth = max(12.0, min(max(26, longest * 6.8 + 10), 900 / Double(max(1, columns.count))))
+        let every = max(1, Int(((longest * 6.8 + 4) / cellWidth).rounded(.up)))
         let cellHeight = rows.count > 40 ? 14.0 : 20.0
         var content = [SVG.text(title, x: 8, y: 18, size: 14)]
-        for (index, column) in columns.enumerated() {
+        for (index, column) in columns.enumerated() where index % every == 0 {
             content.append(
                 SVG.text(
                     column, x: left + (Double(index) + 0.5) * cellWidth, y: top - 8, anchor: "middle", style: "faint",
@@ -110,7 +112,8 @@ public struct BarChart: Sendable {
         let tallest = max(bars.map(\.value).max() ?? 0, 1e-300)
         var content = [SVG.text(title, x: 8, y: 18, size: 14)]
         // Every label where there is room, otherwise every second, third, ...
-        let every = max(1, Int((28 / barWidth).rounded(.up)))
+        let longest = Double(bars.map(\.label.count).max() ?? 0)
+        let every = max(1, Int(((longest * 6.2 + 4) / barWidth).rounded(.up)))
         for (index, bar) in bars.enumerated() {
             let x = left + Double(index) * barWidth
             let tall = bar.value > 0 ? max(1, bar.value / tallest * height) : 0
