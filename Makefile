@@ -1,5 +1,5 @@
 # What people type most. Everything a target needs is installed by .ci/install.
-.PHONY: all walk test interop interop-full arm64 fuzz bench install completions man clean
+.PHONY: all walk test interop interop-full interop-llama arm64 fuzz bench install completions man clean
 PREFIX ?= /usr/local
 # Where the program is built. What is installed is linked statically, which compiles everything anew where it was not.
 BUILD ?= .build
@@ -34,6 +34,11 @@ interop:
 # The same with ten million values a block format and the 1.1-billion-parameter model: half an hour, 12 GB of memory.
 interop-full:
 	@$(MAKE) interop VALUES=10000000 FORWARD=
+
+# The options of quantizing against llama.cpp's own programs, in the folder LLAMA_BIN.
+interop-llama:
+	swift build -c release --product pannier
+	python3 Tests/Interop/quantize_options.py
 
 # The quantizing kernels of arm64 under emulation; needs Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user.
 arm64:

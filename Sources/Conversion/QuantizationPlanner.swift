@@ -28,7 +28,9 @@ struct QuantizationPlanner {
         let tensors = steps.map {
             MixTensor(name: $0.step.target.name, shape: $0.step.target.shape.dimensions, type: $0.step.target.dtype)
         }
-        let model = ModelSummary(layers: layers, heads: source.config.heads, kvHeads: source.config.kvHeads)
+        // As in llama-quantize, rules about positions mean the source's layers, also where some are pruned.
+        let model = ModelSummary(
+            layers: source.config.layers, heads: source.config.heads, kvHeads: source.config.kvHeads)
         var metadata = plain.metadata
         var summary: String?
         let fileType: FileType

@@ -112,28 +112,51 @@ def check():
     print()
 
 
-TYPES = ["Q4_K_M", "Q5_K_M", "Q6_K", "Q3_K_M", "Q2_K", "Q8_0", "Q4_0", "Q5_0", "IQ4_XS", "IQ4_NL", "IQ3_S"]
+TYPES = ["Q4_K_M", "Q5_K_M", "Q6_K", "Q3_K_M", "Q2_K", "Q8_0", "Q4_0", "Q5_0", "IQ4_XS"]
+# The searches of these take the peer up to half an hour at full size, so they are timed on fewer layers of the same width.
+SEARCHED = ["IQ4_NL", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"]
+SEARCHED_LAYERS = 3
+
+
+def matrix(gguf):
+    """An importance matrix of a model, for the types that want one."""
+    path = gguf.with_suffix(".imatrix.gguf")
+    if not path.exists():
+        text = WORK / "text.txt"
+        text.write_text("In the beginning God created the heaven and the earth. And the earth was without form. " * 60)
+        subprocess.run([PANNIER, "imatrix", gguf, "--text", text, "-o", path, "--context", "256", "--chunks", "2", "-q"], check=True)
+    return path
 
 
 def quantize():
     quantizer = LLAMA / "llama-quantize"
-    print("## Quantizing\n\n| type | pannier | llama-quantize | ratio | peak memory | on one thread |\n|---|---|---|---|---|---|")
-    bf16 = checkpoint("bf16")
-    gguf = WORK / "bf16.gguf"
-    if not gguf.exists():
-        subprocess.run([PANNIER, "convert", bf16, "-o", gguf, "-q"], check=True)
-    for kind in os.environ.get("BENCH_TYPES", " ".join(TYPES)).split():
+    chosen = os.environ.get("BENCH_TYPES", " ".join(TYPES + SEARCHED)).split()
+    print("## Quantizing\n\n| type | pannier | llama-quantize | ratio | peak memory | on one thread | two threads |\n|---|---|---|---|---|---|---|")
+    full = WORK / "bf16.gguf"
+    if not full.exists():
+        subprocess.run([PANNIER, "convert", checkpoint("bf16"), "-o", full, "-q"], check=True)
+    few = WORK / "few.gguf"
+    if set(chosen) & set(SEARCHED) and not few.exists():
+        # Our own program takes the other layers away; the tensors left are the same.
+        layers = ",".join(str(layer) for layer in range(SEARCHED_LAYERS, 22))
+        subprocess.run(
+            [PANNIER, "quantize", full, "-o", few, "--type", "BF16", "--prune-layers", layers, "-q"], check=True)
+    for kind in chosen:
+        gguf = few if kind in SEARCHED else full
         out = WORK / "ours.gguf"
-        ours = [PANNIER, "quantize", gguf, "-o", out, "--type", kind, "-q"]
-        seconds, memory = alternate({"x": (ours, out)})["x"]
-        single, _ = alternate({"x": (ours + ["--threads", "1"], out)}, 1)["x"]
+        hints = ["--imatrix", matrix(gguf)] if kind.startswith("IQ") else []
+        ours = [PANNIER, "quantize", gguf, "-o", out, "--type", kind, "-q", *hints]
+        result = alternate({"two": (ours, out), "one": (ours + ["--threads", "1"], out)})
+        (seconds, memory), (single, _) = result["two"], result["one"]
         theirs = "", ""
         if quantizer.exists():
             # Once, in the same sitting: it takes up to minutes, and its times vary by a few percent.
-            peer, _ = once([quantizer, gguf, WORK / "theirs.gguf", kind, os.cpu_count()], WORK / "theirs.gguf")
-            (WORK / "theirs.gguf").unlink()
+            other = WORK / "theirs.gguf"
+            peer, _ = once([quantizer, *hints, gguf, other, kind, os.cpu_count()], other)
+            other.unlink()
             theirs = f"{peer:.1f} s", f"{peer / seconds:.1f}"
-        print(f"| {kind} | {seconds:.2f} s | {theirs[0]} | {theirs[1]} | {memory:.0f} MB | {single:.2f} s |", flush=True)
+        name = f"{kind}, {SEARCHED_LAYERS} layers" if gguf == few else kind
+        print(f"| {name} | {seconds:.2f} s | {theirs[0]} | {theirs[1]} | {memory:.0f} MB | {single:.2f} s | {single / seconds:.2f} |", flush=True)
     print()
 
 
