@@ -2,7 +2,7 @@
 // stream of tokens, cut into chunks; bos stands in place of each chunk's first token; only predictions from the middle
 // of a chunk on are scored.
 
-public import Bytes
+internal import Bytes
 internal import CKernels
 public import Tokenizers
 

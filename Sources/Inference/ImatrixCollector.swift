@@ -1,7 +1,7 @@
 // Importance matrices: for each weight matrix, the sums of squares of what its columns are multiplied with, over a text.
 // The GGUF form is llama-imatrix's (llama.cpp, tools/imatrix): NAME.in_sum2 [columns] and NAME.counts [1], both F32.
 
-public import Bytes
+internal import Bytes
 internal import Containers
 internal import Layouts
 internal import OrderedCollections

@@ -1,6 +1,6 @@
 // A checkpoint opened for inference: its weights, and its tokenizer wherever that lies.
 
-public import Bytes
+internal import Bytes
 public import Conversion
 internal import Containers
 internal import Layouts

@@ -1,7 +1,7 @@
 // Multiple-choice tasks, scored as EleutherAI's lm-evaluation-harness scores them: the choice whose text is likeliest
 // after the context (acc), and the one likeliest per character (acc_norm).
 
-public import Bytes
+internal import Bytes
 internal import JSONText
 public import Tokenizers
 

@@ -1,6 +1,6 @@
 // NumPy's .npy format, version 1.0 (numpy.lib.format): a magic, a Python literal, then the values.
 
-public import Bytes
+internal import Bytes
 
 /// Writes one array of f32, little-endian, row by row as the rows come.
 public final class NPYWriter {

@@ -4,9 +4,9 @@
 // The scored positions are llama-perplexity's (the second half of each chunk), so that divergences compare with its
 // --kl-divergence.
 
-public import Bytes
+internal import Bytes
 internal import CKernels
-public import Tokenizers
+internal import Tokenizers
 internal import Tensors
 
 #if canImport(Glibc)

@@ -4,7 +4,7 @@
 // It is a reference. Weights are decoded exactly, activations and sums are f32. What it says of a model, it says of the
 // model's weights.
 
-public import Bytes
+internal import Bytes
 internal import CKernels
 public import Layouts
 public import Tensors

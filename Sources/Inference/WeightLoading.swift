@@ -1,7 +1,7 @@
 // From a recognised checkpoint to the forward pass's weights: mapped where the bytes lie as they are needed, read where
 // they do not.
 
-public import Bytes
+internal import Bytes
 internal import CKernels
 public import Layouts
 public import Tensors

@@ -1,6 +1,6 @@
 // Metadata given on the command line: `--metadata KEY=TYPE:VALUE` and `--override-kv KEY=TYPE:VALUE`.
 
-public import Bytes
+internal import Bytes
 internal import JSONText
 public import OrderedCollections
 public import Tensors
