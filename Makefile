@@ -30,6 +30,7 @@ interop:
 	$(PEERS) Tests/Interop/comparing.py
 	$(PEERS) Tests/Interop/quantize_peer.py --values $(VALUES)
 	$(PEERS) Tests/Interop/forward_peer.py $(FORWARD)
+	$(PEERS) Tests/Interop/parity_table.py
 
 # The same with ten million values a block format and the 1.1-billion-parameter model: half an hour, 12 GB of memory.
 interop-full:
