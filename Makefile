@@ -24,6 +24,7 @@ interop:
 	@bash .ci/install --peers
 	swift build -c release --product pannier
 	$(PEERS) Tests/Interop/programs.py
+	$(PEERS) Tests/Interop/variants.py
 	$(PEERS) Tests/Interop/containers.py
 	$(PEERS) Tests/Interop/pytorch.py
 	$(PEERS) Tests/Interop/layouts_peer.py
@@ -32,9 +33,11 @@ interop:
 	$(PEERS) Tests/Interop/forward_peer.py $(FORWARD)
 	$(PEERS) Tests/Interop/parity_table.py
 
-# The same with ten million values a block format and the 1.1-billion-parameter model: half an hour, 12 GB of memory.
+# The same with ten million values a block format and the 1.1-billion-parameter model: half an hour,
+# 12 GB of memory, 9 GB of disk.
 interop-full:
 	@$(MAKE) interop VALUES=10000000 FORWARD=
+	$(PEERS) Tests/Interop/large.py
 
 # The options of quantizing against llama.cpp's own programs, in the folder LLAMA_BIN.
 interop-llama:
