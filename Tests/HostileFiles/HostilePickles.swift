@@ -69,7 +69,7 @@ package let lyingPickles: [HostilePickle] = {
     for _ in 0..<99_999 { deep += Op.append }
     deep += Op.stop
     var tuples = Op.proto() + Op.none
-    for _ in 0..<1_000_000 { tuples += Op.tuple1 }
+    for _ in 0..<700_000 { tuples += Op.tuple1 }
     tuples += Op.stop
     return [
         // Calls of what is no function.
@@ -127,7 +127,7 @@ package let lyingPickles: [HostilePickle] = {
         HostilePickle("a dictionary that holds itself", Op.proto() + Op.emptyDict + Op.put(0) + Op.text("x") + Op.get(0) + Op.setItem + Op.stop, "holds itself"),
         HostilePickle("ten to the fortieth texts", bomb, "too long"),
         HostilePickle("100,000 lists in each other", deep, "deep"),
-        HostilePickle("1,000,000 tuples in each other", tuples, "deep"),
+        HostilePickle("700,000 tuples in each other", tuples, "deep"),
         HostilePickle("a key that stands twice", Op.proto() + Op.emptyDict + Op.mark + Op.text("a") + Op.int(1) + Op.text("a") + Op.int(2) + Op.setItems + Op.stop, "twice"),
         HostilePickle(
             "two paths of one name",

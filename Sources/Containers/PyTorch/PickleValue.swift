@@ -73,7 +73,7 @@ struct PickleGraph {
 /// Bounds of one pickle; far above those of real checkpoints, whose pickles have some 20 values a tensor.
 enum PickleLimits {
     static let bytes: UInt64 = 64 << 20
-    static let values = 1_500_000
+    static let values = 800_000
     static let stack = 1_000_000
     static let memo = 1_000_000
     static let globals = 4096
@@ -87,5 +87,5 @@ enum PickleLimits {
     static let visits = 2_000_000
     /// Bytes of one name and of all names.
     static let name = 4096
-    static let allNames = 20 << 20
+    static let allNames = 12 << 20
 }
