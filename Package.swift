@@ -59,7 +59,7 @@ let library: [Target] = [
     module(
         "Inference",
         [
-            "Bytes", "JSONText", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "Conversion",
+            "Bytes", "JSONText", "Reporting", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "Conversion",
             "CKernels", "OrderedCollections",
         ]),
 ]

@@ -45,7 +45,7 @@ public struct DifferencePage: Sendable {
         if !causes.isEmpty {
             content.append(.tag("h2", [], "Known causes, verified on every value"))
             content.append(
-                Self.table(
+                .table(
                     [("tensor", false), ("cause", false)],
                     causes.map { tensor in [tensor.name, tensor.causes.map(\.sentence).joined(separator: "; ")] }))
         }
@@ -53,7 +53,7 @@ public struct DifferencePage: Sendable {
         if !difference.facts.isEmpty {
             content.append(.tag("h2", [], "Config, tokenizer, metadata"))
             content.append(
-                Self.table(
+                .table(
                     [("of", false), ("key", false), ("A", false), ("B", false)],
                     difference.facts.map { [$0.subject.rawValue, $0.key, $0.a ?? "absent", $0.b ?? "absent"] }))
         }
@@ -129,12 +129,12 @@ public struct DifferencePage: Sendable {
     private var missing: [Markup] {
         [("Only in A", difference.onlyA), ("Only in B", difference.onlyB)].flatMap { title, names -> [Markup] in
             guard !names.isEmpty else { return [] }
-            return [.tag("h2", [], title), Self.table([("tensor", false)], names.map { [$0] })]
+            return [.tag("h2", [], title), .table([("tensor", false)], names.map { [$0] })]
         }
     }
 
     private var table: Markup {
-        Self.table(
+        .table(
             [
                 ("tensor", false), ("A", false), ("B", false), ("shape", false), ("max |Δ|", true), ("RMSE", true),
                 ("relative L2", true), ("cosine", true), ("changed", true), ("sign flips", true),
@@ -151,28 +151,5 @@ public struct DifferencePage: Sendable {
                     NumberText.count(sums.signFlips),
                 ]
             })
-    }
-
-    /// A table whose columns of numbers are set to the right.
-    static func table(_ columns: [(title: String, number: Bool)], _ rows: [[String]]) -> Markup {
-        func attributes(_ column: Int) -> [(String, String)] {
-            column < columns.count && columns[column].number ? [("class", "n")] : []
-        }
-        return .tag(
-            "div", [("class", "scroll")],
-            [
-                .tag(
-                    "table", [],
-                    [
-                        .tag(
-                            "thead", [],
-                            [.tag("tr", [], columns.enumerated().map { .tag("th", attributes($0.offset), $0.element.title) })]),
-                        .tag(
-                            "tbody", [],
-                            rows.map { row in
-                                .tag("tr", [], row.enumerated().map { .tag("td", attributes($0.offset), $0.element) })
-                            }),
-                    ])
-            ])
     }
 }

@@ -25,18 +25,18 @@ public struct TimelinePage: Sendable {
         if !timeline.optimizer.isEmpty {
             content.append(.tag("h2", [], "What the optimizer holds"))
             content.append(
-                DifferencePage.table(
+                .table(
                     [("norm", false)] + timeline.steps.map { ($0.label, true) },
                     timeline.optimizer.map { [$0.name] + $0.norms.map { $0.map(NumberText.significant) ?? "-" } }))
         }
         content.append(.tag("h2", [], "Norms"))
         content.append(
-            DifferencePage.table(
+            .table(
                 [("tensor", false)] + timeline.steps.map { ($0.label, true) },
                 timeline.series.map { [$0.name] + $0.norms.map { $0.map(NumberText.significant) ?? "-" } }))
         content.append(.tag("h2", [], "Relative change"))
         content.append(
-            DifferencePage.table(
+            .table(
                 [("tensor", false)] + intervals.map { ($0, true) },
                 timeline.series.map {
                     [$0.name] + $0.changes.map { $0.map { NumberText.significant($0.relativeL2) } ?? "-" }

@@ -17,6 +17,29 @@ public indirect enum Markup: Sendable {
         .element(name, attributes, [.text(text)])
     }
 
+    /// A table whose columns of numbers are set to the right.
+    public static func table(_ columns: [(title: String, number: Bool)], _ rows: [[String]]) -> Markup {
+        func attributes(_ column: Int) -> [(String, String)] {
+            column < columns.count && columns[column].number ? [("class", "n")] : []
+        }
+        return .tag(
+            "div", [("class", "scroll")],
+            [
+                .tag(
+                    "table", [],
+                    [
+                        .tag(
+                            "thead", [],
+                            [.tag("tr", [], columns.enumerated().map { .tag("th", attributes($0.offset), $0.element.title) })]),
+                        .tag(
+                            "tbody", [],
+                            rows.map { row in
+                                .tag("tr", [], row.enumerated().map { .tag("td", attributes($0.offset), $0.element) })
+                            }),
+                    ])
+            ])
+    }
+
     /// The document as text.
     public var source: String {
         var out = ""
@@ -30,6 +53,7 @@ public indirect enum Markup: Sendable {
     private static let blocks: Set<String> = [
         "html", "head", "body", "title", "style", "main", "section", "h1", "h2", "p", "table", "thead", "tbody", "tr",
         "svg", "g", "rect", "text", "details", "figure", "figcaption", "meta", "polyline", "line",
+        "circle", "path", "ul", "li",
     ]
 
     private func write(to out: inout String) {
@@ -189,9 +213,9 @@ public enum SVG {
 enum Theme {
     static let rules = """
         :root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --faint: #5a636e; --rule: #d4d9df; \
-        --mark: #31688e; --same: #eceff2; }
+        --mark: #31688e; --same: #eceff2; --wrong: #c04a00; }
         @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e4e8ec; --faint: #9aa4ae; \
-        --rule: #353b42; --mark: #6fa8d6; --same: #23282d; } }
+        --rule: #353b42; --mark: #6fa8d6; --same: #23282d; --wrong: #ff9d5c; } }
         .paper { fill: var(--paper); }
         svg text { font-family: ui-sans-serif, system-ui, sans-serif; }
         .ink { fill: var(--ink); }
@@ -200,6 +224,9 @@ enum Theme {
         .stroke { stroke: var(--mark); fill: none; stroke-width: 1.5; }
         .axis { stroke: var(--rule); stroke-width: 1; }
         .same { fill: var(--same); }
+        .wrong { fill: var(--wrong); }
+        .thread { stroke: var(--faint); fill: none; stroke-width: 1; }
+        .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 4 3; }
 
         """
 
@@ -208,6 +235,8 @@ enum Theme {
         main { max-width: 70rem; margin: 0 auto; padding: 1.5rem; }
         h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
         p.faint, figcaption { color: var(--faint); }
+        p.verdict { font-size: 1.1rem; font-weight: 600; }
+        p.verdict.wrong, li.wrong { color: var(--wrong); }
         figure { margin: 1rem 0; overflow-x: auto; }
         .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 0 1.5rem; }
         .grid svg { max-width: 100%; height: auto; }

@@ -20,8 +20,7 @@ struct Eval: ParsableCommand {
               pannier eval tiny-Q4_K_M.gguf --text heldout.txt --context 256
             """)
 
-    @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
-    var model: String
+    @OptionGroup var model: ModelOptions
 
     @Option(help: ArgumentHelp("The text to predict.", valueName: "file"), completion: .file())
     var text: String?
@@ -32,12 +31,8 @@ struct Eval: ParsableCommand {
     @Option(help: ArgumentHelp("Write the logits of every token, f32.", valueName: "file.npy"), completion: .file())
     var logits: String?
 
-    @Flag(help: "Replace the --logits file if it is there.")
-    var force = false
-
-    @OptionGroup var extent: TextOptions
-    @OptionGroup var dimensions: SourceArguments
-    @OptionGroup var arithmetic: ComputeOptions
+    @OptionGroup var extent: ExtentOptions
+    @OptionGroup var writing: WriteOptions
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
@@ -48,21 +43,15 @@ struct Eval: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let model = try LanguageModel(model, dimensions)
-        let transformer = try Transformer(
-            model.weights, threads: common.threadCount, compute: arithmetic.compute)
-        if let text { try score(text, model, Evaluator(transformer)) }
-        if let tasks { try answer(tasks, model, Evaluator(transformer)) }
+        let opened = try model.open()
+        let evaluator = Evaluator(try model.transformer(opened, common))
+        if let text { try score(text, opened, evaluator) }
+        if let tasks { try answer(tasks, opened, evaluator) }
     }
 
     private func score(_ path: String, _ model: LanguageModel, _ evaluator: Evaluator) throws {
-        let chunks = try TextChunks(
-            TextFile.read(path), tokenizer: model.tokenizer(), context: extent.context(for: model.config),
-            limit: extent.chunks)
-        let staged = try logits.map {
-            try StagedOutput(
-                file: $0, options: OutputOptions(force: force, inputs: model.source.reader.files.map(\.identity)))
-        }
+        let chunks = try extent.cut(path, for: model)
+        let staged = try logits.map { try writing.staged($0, reading: model) }
         let writer = try staged.map {
             try NPYWriter(creating: $0.path, rows: chunks.count * chunks.context, columns: model.config.vocab)
         }

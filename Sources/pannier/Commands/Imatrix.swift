@@ -14,35 +14,23 @@ struct Imatrix: ParsableCommand {
               pannier imatrix TinyLlama-1.1B-Chat-v1.0 --text calibration.txt -o imatrix.gguf
             """)
 
-    @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
-    var model: String
-
-    @Option(help: ArgumentHelp("The text to measure with.", valueName: "file"), completion: .file())
-    var text: String
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var source: TextOptions
 
     @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
     var output: String
 
-    @Flag(help: "Replace the output if it is there.")
-    var force = false
-
-    @OptionGroup var extent: TextOptions
-    @OptionGroup var dimensions: SourceArguments
-    @OptionGroup var arithmetic: ComputeOptions
+    @OptionGroup var writing: WriteOptions
     @OptionGroup var common: CommonOptions
 
     func run() throws {
         common.apply()
-        let model = try LanguageModel(model, dimensions)
-        let staged = try StagedOutput(
-            file: output, options: OutputOptions(force: force, inputs: model.source.reader.files.map(\.identity)))
-        let chunks = try TextChunks(
-            TextFile.read(text), tokenizer: model.tokenizer(), context: extent.context(for: model.config),
-            limit: extent.chunks)
-        let collector = ImatrixCollector(
-            try Transformer(model.weights, threads: common.threadCount, compute: arithmetic.compute))
+        let opened = try model.open()
+        let staged = try writing.staged(output, reading: opened)
+        let chunks = try source.extent.cut(source.text, for: opened)
+        let collector = ImatrixCollector(try model.transformer(opened, common))
         try collector.collect(chunks) { Console.detail("chunk \($0) of \(chunks.count)") }
-        try collector.write(in: staged.folder, name: Paths.name(staged.path), dataset: text, chunks: chunks)
+        try collector.write(in: staged.folder, name: Paths.name(staged.path), dataset: source.text, chunks: chunks)
         try staged.publish()
         Console.note("\(output): \(chunks.count) chunks of \(chunks.context) tokens")
     }

@@ -6,7 +6,13 @@ internal import Conversion
 internal import Inference
 internal import Tensors
 
-struct ComputeOptions: ParsableArguments {
+/// A model that runs: where it is, its dimensions, its arithmetic.
+struct ModelOptions: ParsableArguments {
+    @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
+    var model: String
+
+    @OptionGroup var dimensions: SourceArguments
+
     @Option(
         help: ArgumentHelp(
             "Arithmetic of the matrix products: f32 is exact in the weights and activations, bf16 rounds both and is "
@@ -16,9 +22,21 @@ struct ComputeOptions: ParsableArguments {
             return compute
         })
     var compute = Compute.f32
+
+    /// Opens the model with the dimensions that the person gave.
+    func open() throws -> LanguageModel {
+        try LanguageModel(model, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+    }
+
+    /// The forward pass of the opened model.
+    /// - Parameter batch: tokens that are computed at once at most.
+    func transformer(_ model: LanguageModel, _ common: CommonOptions, batch: Int = 256) throws -> Transformer {
+        try Transformer(model.weights, threads: common.threadCount, compute: compute, batch: batch)
+    }
 }
 
-struct TextOptions: ParsableArguments {
+/// How much of a text is used, and how it is cut.
+struct ExtentOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Tokens in a chunk (default: 512, or the model's context if that is shorter).", valueName: "N"))
     var context: Int?
 
@@ -34,6 +52,33 @@ struct TextOptions: ParsableArguments {
     func context(for config: ModelConfig) -> Int {
         context ?? (config.context > 0 ? min(512, config.context) : 512)
     }
+
+    /// A text file cut for a model.
+    func cut(_ path: String, for model: LanguageModel) throws -> TextChunks {
+        try TextChunks(
+            TextFile.read(path), tokenizer: model.tokenizer(), context: context(for: model.config), limit: chunks)
+    }
+}
+
+/// The text that a command cannot do without.
+struct TextOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The text to run over.", valueName: "file"), completion: .file())
+    var text: String
+
+    @OptionGroup var extent: ExtentOptions
+}
+
+/// Files that a command writes beside its results.
+struct WriteOptions: ParsableArguments {
+    @Flag(help: "Replace a file that is there already.")
+    var force = false
+
+    /// A file that appears when it is whole, and never in the place of one of the models' own.
+    func staged(_ path: String, reading models: LanguageModel...) throws -> StagedOutput {
+        try StagedOutput(
+            file: path,
+            options: OutputOptions(force: force, inputs: models.flatMap { $0.source.reader.files.map(\.identity) }))
+    }
 }
 
 enum TextFile {
@@ -46,12 +91,5 @@ enum TextFile {
                 "the text is not valid UTF-8", file: path, remedy: "convert it, for instance with iconv")
         }
         return text
-    }
-}
-
-extension LanguageModel {
-    /// Opens a model with the dimensions that the person gave.
-    init(_ path: String, _ arguments: SourceArguments) throws {
-        try self.init(path, options: SourceOptions(preset: arguments.preset, config: arguments.config))
     }
 }

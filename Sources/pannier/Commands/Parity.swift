@@ -26,8 +26,7 @@ struct Parity: ParsableCommand {
     @Argument(help: "The checkpoint that is asked about.", completion: .file())
     var candidate: String
 
-    @Option(help: ArgumentHelp("The text to run them over.", valueName: "file"), completion: .file())
-    var text: String
+    @OptionGroup var source: TextOptions
 
     @Flag(help: "Compare every layer, and look for the fault where there is one.")
     var layers = false
@@ -41,10 +40,7 @@ struct Parity: ParsableCommand {
     @Option(help: ArgumentHelp("Write a page with plots.", valueName: "file"), completion: .file())
     var html: String?
 
-    @Flag(help: "Replace the --html file if it is there.")
-    var force = false
-
-    @OptionGroup var extent: TextOptions
+    @OptionGroup var writing: WriteOptions
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
@@ -55,18 +51,15 @@ struct Parity: ParsableCommand {
     func run() throws {
         common.apply()
         let left = try LanguageModel(reference), right = try LanguageModel(candidate)
-        let inputs = (left.source.reader.files + right.source.reader.files).map(\.identity)
-        let staged = try html.map {
-            try StagedOutput(file: $0, options: OutputOptions(force: force, inputs: inputs))
-        }
+        let staged = try html.map { try writing.staged($0, reading: left, right) }
         let comparison = try ParityComparison(reference: left, candidate: right, threads: common.threadCount)
         let report = try comparison.run(
-            text: TextFile.read(text), context: extent.context(for: left.config), chunks: extent.chunks, limit: maxKld,
-            layers: layers
+            text: TextFile.read(source.text), context: source.extent.context(for: left.config),
+            chunks: source.extent.chunks, limit: maxKld, layers: layers
         ) { done, count in Console.detail("chunk \(done) of \(count)") }
         if let staged {
             try OutputFile(creating: staged.path).write(
-                Array(report.html(reference: reference, candidate: candidate).utf8), at: 0)
+                Array(ParityPage(report, reference: reference, candidate: candidate).html.utf8), at: 0)
             try staged.publish()
         }
         if json.json { Console.print(Self.json(report)) } else { Self.print(report) }

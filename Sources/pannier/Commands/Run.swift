@@ -16,8 +16,7 @@ struct Run: ParsableCommand {
               pannier run tiny-Q4_K_M.gguf -p "In the beginning" -n 40 --temperature 0.8 --seed 7
             """)
 
-    @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
-    var model: String
+    @OptionGroup var model: ModelOptions
 
     @Option(name: [.customShort("p"), .long], help: "The text to continue; with --chat, what the user says.")
     var prompt: String?
@@ -49,8 +48,6 @@ struct Run: ParsableCommand {
     @Option(help: ArgumentHelp("What the system says first, with --chat.", valueName: "text"))
     var system: String?
 
-    @OptionGroup var dimensions: SourceArguments
-    @OptionGroup var arithmetic: ComputeOptions
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -67,31 +64,30 @@ struct Run: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let model = try LanguageModel(model, dimensions)
-        let start = try promptIDs(model)
+        let opened = try model.open()
+        let start = try promptIDs(opened)
         guard !start.isEmpty else {
             throw CheckpointError(.usage, "the prompt has no tokens", remedy: "give some text")
         }
-        let transformer = try Transformer(
-            model.weights, threads: common.threadCount, compute: arithmetic.compute, batch: min(256, start.count))
+        let transformer = try model.transformer(opened, common, batch: min(256, start.count))
         let sampler = Sampler(temperature: temperature, topK: topK, topP: topP, minP: minP, seed: seed)
 
         let report: GenerationReport
-        if ids != nil, (try? model.tokenizer()) == nil {
+        if ids != nil, (try? opened.tokenizer()) == nil {
             // Nobody can spell the tokens: give their ids.
             var first = true
             report = try transformer.generate(
-                start, cache: KVCache(model.config), most: count, ends: model.endTokens, sampler: sampler
+                start, cache: KVCache(opened.config), most: count, ends: opened.endTokens, sampler: sampler
             ) { token in
                 Console.stream(((first ? "" : ",") + String(token)).utf8)
                 first = false
                 return true
             }
         } else {
-            var text = try model.tokenizer().stream()
+            var text = try opened.tokenizer().stream()
             text.skipStart()
             report = try transformer.generate(
-                start, cache: KVCache(model.config), most: count, ends: model.endTokens, sampler: sampler
+                start, cache: KVCache(opened.config), most: count, ends: opened.endTokens, sampler: sampler
             ) { token in
                 Console.stream(text.append(token).utf8)
                 return true
