@@ -2,7 +2,8 @@
 import PackageDescription
 
 // The readers and their fuzz targets alone, built with the fuzzer's and the address sanitizer's instrumentation. A
-// package of its own, because these flags are not for those who use the library. `Sources` is a link to the project's.
+// package of its own, because these flags are not for those who use the library. `Sources` and
+// `Formats` are links to the project's.
 
 let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
@@ -29,8 +30,21 @@ let package = Package(
         .target(
             name: "Containers", dependencies: ["Bytes", "JSONText", "Tensors", collections],
             swiftSettings: swiftSettings),
+        .target(
+            name: "Formats", path: "Formats",
+            exclude: ["README.md", "hf-llama", "gguf-llama", "litgpt", "litgpt-early", "litgpt-tinyllama", "meta", "presets"],
+            sources: ["formats.c"]),
+        .target(
+            name: "Layouts", dependencies: ["Bytes", "JSONText", "Tensors", "Formats", collections],
+            swiftSettings: swiftSettings),
+        .target(
+            name: "Tokenizers", dependencies: ["Bytes", "JSONText", "Tensors", collections], swiftSettings: swiftSettings),
+        .target(
+            name: "ModelFiles", dependencies: ["Bytes", "JSONText", "Tensors", "Tokenizers", collections],
+            swiftSettings: swiftSettings),
         .executableTarget(
-            name: "pannier_fuzz", dependencies: ["Bytes", "JSONText", "Tensors", "Containers", collections],
+            name: "pannier_fuzz",
+            dependencies: ["Bytes", "JSONText", "Tensors", "Containers", "Layouts", "Tokenizers", "ModelFiles", collections],
             path: "Targets", swiftSettings: swiftSettings,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
     ]

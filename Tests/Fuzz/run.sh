@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each reader against a bounded number of mutated inputs, under the address sanitizer. Under three minutes of running.
+# Each reader against a bounded number of mutated inputs, under the address sanitizer. Under six minutes of running.
 #
 #   Tests/Fuzz/run.sh            every target
 #   Tests/Fuzz/run.sh gguf       one of them
@@ -28,6 +28,14 @@ seeds() {
     pytorch) find "$golden/pytorch" -type f -size -64k \( -name '*.pt' -o -name '*.pth' -o -name '*.bin' -o -name '*.ckpt' \) -exec cp {} "$folder" \; ;;
     any) for other in safetensors gguf pytorch; do cp "$build/corpus/$other"/* "$folder" 2> /dev/null || true; done ;;
     index) printf '{"metadata":{"total_size":12},"weight_map":{"a.weight":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}' > "$folder/index" ;;
+    config) cp "$root"/Samples/*/config.json "$root"/Tests/LayoutsTests/Golden/*.json "$root"/Formats/presets/*.json "$folder"
+      printf '{"dim":64,"n_layers":2,"n_heads":4,"vocab_size":-1,"multiple_of":32,"norm_eps":1e-5}' > "$folder/params" ;;
+    yaml) cp "$root"/Tests/LayoutsTests/Golden/*.yaml "$folder" ;;
+    layout) for table in "$root"/Formats/*/layout.json; do cp "$table" "$folder/$(basename "$(dirname "$table")")"; done ;;
+    sentencepiece) head -c 600 "$root/Samples/KJV-Llama-2.8M/tokenizer.model" > "$folder/begin"
+      cp "$root/Samples/KJV-Llama-2.8M/tokenizer.model" "$folder" ;;
+    tokenizer) printf '{"added_tokens":[{"id":2,"content":"<s>","special":true}],"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b",["b","a"]],"byte_fallback":true},"decoder":{"type":"ByteLevel"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"}]}}' > "$folder/bpe" ;;
+    card) printf -- '---\nlicense: mit\ntags:\n  - a\n  - "b"\nbase_model: {name: x, repo: [y, z]}\ndatasets: [k]\ntext: |\n  more\n---\n# Title\n' > "$folder/card" ;;
     json) printf '{"a":[1,-2.5e3,true,null,"\\u00e9\\ud83e\\udd99"],"b":{"c":{}}}' > "$folder/object" ;;
   esac
 }
@@ -36,7 +44,7 @@ ulimit -c 0
 export SWIFT_BACKTRACE=enable=no
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 cd "$build"
-for target in ${1:-safetensors index gguf pytorch json any}; do
+for target in ${1:-safetensors index gguf pytorch json any config yaml layout sentencepiece tokenizer card}; do
   seeds "$target"
   words="$root/Tests/Fuzz/$target.dict"
   echo "== $target"

@@ -111,7 +111,7 @@ enum ModelParallel {
         if let missing = (0..<last).first(where: { !there.contains($0) }) {
             throw CheckpointError.malformed(
                 "a part of the checkpoint is missing", file: folder, expected: name(missing),
-                found: "\(there.count) parts, the last of them \(name(last))")
+                found: "\(there.map(name).joined(separator: ", "))")
         }
         return there.map { Paths.join(folder, name($0)) }
     }

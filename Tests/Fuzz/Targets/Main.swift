@@ -6,8 +6,11 @@
 import Bytes
 import Containers
 import JSONText
+import Layouts
+import ModelFiles
 import OrderedCollections
 import Tensors
+import Tokenizers
 
 #if canImport(Glibc)
     import Glibc
@@ -30,15 +33,41 @@ let targets: [String: Callback] = [
     "gguf": { fuzz($0, $1) { try rewrite(GGUFReader(InputFile.shared.path)) } },
     "pytorch": { fuzz($0, $1) { try open(PyTorchReader(InputFile.shared.path, strict: false)) } },
     "any": { fuzz($0, $1) { try open(Containers.open(InputFile.shared.path)) } },
-    "json": { bytes, count in
-        fuzz(bytes, count) { _ = try JSONText.parse(Array(UnsafeBufferPointer(start: bytes, count: count))) }
+    "json": { bytes, count in fuzz(bytes, count) { _ = try JSONText.parse(array(bytes, count)) } },
+    "config": { fuzz($0, $1) { try plan(ConfigFile.read(InputFile.shared.path)) } },
+    "yaml": { fuzz($0, $1) { try plan(ConfigFile.read(InputFile.shared.yamlPath)) } },
+    "layout": { bytes, count in fuzz(bytes, count) { _ = try Layout(text: array(bytes, count)) } },
+    "sentencepiece": { bytes, count in fuzz(bytes, count) { _ = try SentencePieceModel(array(bytes, count)) } },
+    "tokenizer": { bytes, count in
+        fuzz(bytes, count) { _ = try TokenizerJSON(JSONText.parse(array(bytes, count))) }
+    },
+    "card": { bytes, count in
+        fuzz(bytes, count) { _ = FrontMatter(card: String(decoding: array(bytes, count), as: UTF8.self)) }
     },
 ]
+
+func array(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> [UInt8] {
+    Array(UnsafeBufferPointer(start: bytes, count: count))
+}
+
+/// What a config leads to: the tensors of every layout, and the config in every form.
+func plan(_ file: ConfigFile) throws {
+    for layout in try Layouts.all() {
+        do {
+            if file.config.layers < 64 { _ = try layout.specs(for: file.config) }
+            _ = try ConfigFile.files(for: layout, config: file.config, name: "fuzz", dtype: .f32, source: file)
+        } catch is CheckpointError {
+            continue
+        }
+    }
+}
 
 /// The one file that every input is written to: readers take files.
 struct InputFile {
     static let shared = InputFile()
     let path: String
+    /// The same file under a name that says it is YAML.
+    let yamlPath: String
     private let descriptor: CInt
 
     private init() {
@@ -47,6 +76,8 @@ struct InputFile {
         var template = Array("\(folder)/pannier-fuzz-XXXXXX".utf8CString)
         descriptor = template.withUnsafeMutableBufferPointer { $0.baseAddress.map { mkstemp($0) } ?? -1 }
         path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+        yamlPath = path + ".yaml"
+        symlink(path, yamlPath)
     }
 
     func fill(_ bytes: UnsafePointer<UInt8>?, _ count: Int) {
@@ -55,7 +86,10 @@ struct InputFile {
         }
     }
 
-    func remove() { unlink(path) }
+    func remove() {
+        unlink(path)
+        unlink(yamlPath)
+    }
 }
 
 func fuzz(_ bytes: UnsafePointer<UInt8>?, _ count: Int, _ body: () throws -> Void) -> CInt {
