@@ -5,7 +5,9 @@ public import Bytes
 
 /// Something in an archive that is not as it was stored.
 public struct ArchiveDamage: Sendable {
-    public let step: Int
+    /// Nil for what belongs to no step.
+    public let step: Int?
+    /// A file of the step, or the archive.
     public let file: String
     /// The tensor whose bytes are lost; nil when they lie around tensors.
     public let tensor: String?
@@ -26,11 +28,12 @@ public struct ArchiveReport: Sendable {
 }
 
 extension ArchiveReader {
-    /// Decodes every byte of the given steps (nil: all) and compares digests.
+    /// Decodes every byte of the given steps (nil: all) and compares digests; looks also at what is there twice.
     public func verify(
         steps wanted: [ArchivedStep]? = nil, threads: Int, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) -> ArchiveReport {
         var report = ArchiveReport()
+        report.damage = damagedCopies()
         for step in wanted ?? steps {
             do {
                 var sound = true

@@ -31,6 +31,19 @@ enum ArchiveFormat {
         return out
     }
 
+    /// A first page with the slots of another one and everything else as it should be; a slot that is damaged is left out.
+    static func page(asIn other: [UInt8]) -> [UInt8] {
+        var out = magic
+        withUnsafeBytes(of: version.littleEndian) { out += $0 }
+        for offset in slotOffsets {
+            out += [UInt8](repeating: 0, count: Int(offset) - out.count)
+            let slot = other.dropFirst(Int(offset)).prefix(ArchiveSlot.size)
+            out += Array(slot).withUnsafeBytes { ArchiveSlot($0)?.bytes } ?? []
+        }
+        out += [UInt8](repeating: 0, count: Int(pageSize) - out.count)
+        return out
+    }
+
     static func pack(_ text: String) throws -> [UInt8] {
         let bytes = Array(text.utf8)
         let bound = ZSTD_compressBound(bytes.count)

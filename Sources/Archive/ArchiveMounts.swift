@@ -14,15 +14,25 @@ public enum ArchiveMounts {
     private static let mounts = Locked<[String: Mount]>([:])
 
     /// Lets `File` and `Paths` see into archives. Called once when the program starts.
-    public static func install() { VirtualFiles.install { try node($0) } }
+    public static func install() {
+        VirtualFiles.install(
+            { path in
+                guard let place = try place(path) else { return nil }
+                return try node(place.mount, place.step, place.inner)
+            },
+            name: { path in
+                guard let place = try? place(path), place.inner.isEmpty else { return nil }
+                return place.step.name
+            })
+    }
 
     /// A path for each step of an archive, in the order of their numbers; nil when the file is no archive.
     public static func steps(of path: String) throws -> [String]? {
         try mount(path)?.archive.steps.map { "\(path):\($0.step)" }
     }
 
-    /// What stands at `ARCHIVE:STEP` or `ARCHIVE:STEP/NAME`; nil when the part before the colon is no archive.
-    static func node(_ path: String) throws -> VirtualNode? {
+    /// The step that `ARCHIVE:STEP` or `ARCHIVE:STEP/NAME` is about; nil when the part before the colon is no archive.
+    private static func place(_ path: String) throws -> (mount: Mount, step: ArchivedStep, inner: String)? {
         let text = Array(path.utf8)
         // A colon may also stand in a folder's name: the first one after which an archive's path ends counts.
         for colon in text.indices where text[colon] == UInt8(ascii: ":") && colon > 0 {
@@ -31,8 +41,7 @@ public enum ArchiveMounts {
             let rest = String(decoding: text[(colon + 1)...], as: UTF8.self)
             let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: true).map(String.init)
             guard let name = parts.first else { return nil }
-            let step = try mount.archive.existingStep(named: name)
-            return try node(mount, step, parts.count > 1 ? parts[1] : "")
+            return (mount, try mount.archive.existingStep(named: name), parts.count > 1 ? parts[1] : "")
         }
         return nil
     }

@@ -51,49 +51,8 @@ public final class ArchiveReader: Sendable {
     public init(_ path: String) throws {
         self.path = path
         file = try File(path)
-        let head = try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
-        guard head.starts(with: ArchiveFormat.magic) else {
-            throw CheckpointError.malformed(
-                "the file is no Pannier archive", file: path, expected: "PANNARCH at its begin", found: "other bytes",
-                remedy: "`pannier archive create` makes one")
-        }
-        let version = head.withUnsafeBytes { $0.littleEndian(UInt32.self, at: ArchiveFormat.magic.count) }
-        guard version == ArchiveFormat.version else {
-            throw CheckpointError.unsupported(
-                "the archive is of another version", file: path, expected: "\(ArchiveFormat.version)",
-                found: version.map { "\($0)" } ?? "nothing", remedy: "use a newer pannier")
-        }
-        // Both slots of the first page, and the copy at the end of the file: the newest that can be read counts.
-        var slots = head.withUnsafeBytes { raw in
-            ArchiveFormat.slotOffsets.compactMap { offset -> ArchiveSlot? in
-                guard Int(offset) + ArchiveSlot.size <= raw.count else { return nil }
-                return ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + ArchiveSlot.size]))
-            }
-        }
-        var remarks: [String] = []
-        if slots.isEmpty {
-            remarks.append("the first page is damaged; the copy at the end of the archive is used")
-            let tail = try file.bytes(
-                at: file.size - min(file.size, UInt64(ArchiveSlot.size)), count: Int(min(file.size, UInt64(ArchiveSlot.size))))
-            slots = tail.withUnsafeBytes { ArchiveSlot($0).map { [$0] } ?? [] }
-        }
-        var chosen: (ArchiveSlot, [DirectoryEntry])?
-        for slot in slots.sorted(by: { $0.sequence > $1.sequence }) {
-            let reader = RecordReader(path: path, end: min(slot.end, file.size))
-            do {
-                chosen = (slot, try reader.directory(try Self.load(slot.directory, from: file, what: "the directory")))
-                break
-            } catch {
-                remarks.append("state \(slot.sequence) of the archive cannot be read: \(error)")
-            }
-        }
-        guard let chosen else {
-            throw CheckpointError.malformed(
-                "no state of the archive can be read", file: path, found: remarks.joined(separator: "; "),
-                remedy: "get another copy of it")
-        }
-        (slot, entries) = chosen
-        self.remarks = remarks
+        let opening = try ArchiveOpening(file)
+        (slot, entries, remarks) = (opening.slot, opening.entries, opening.remarks)
     }
 
     /// The steps in the order of their numbers.
@@ -136,16 +95,46 @@ public final class ArchiveReader: Sendable {
     }
 
     /// A packed text: its first copy, or the second where that is damaged.
-    private static func load(_ record: StoredRecord, from file: File, what: String) throws -> [UInt8] {
+    static func load(_ record: StoredRecord, from file: File, what: String) throws -> [UInt8] {
         for offset in [record.offset, record.copy] {
-            guard let end = offset.adding(record.length), end <= file.size, record.length <= UInt64(ArchiveFormat.maxRecord),
-                let bytes = try? file.bytes(at: offset, count: Int(record.length)),
-                ArchiveFormat.checksum(bytes) == record.checksum, let text = ArchiveFormat.unpack(bytes)
-            else { continue }
-            return text
+            if let text = text(record, at: offset, in: file) { return text }
         }
         throw CheckpointError.malformed(
             "\(what) is damaged in both of its copies", file: file.path, offset: record.offset)
+    }
+
+    /// One copy of a packed text; nil when it is damaged.
+    private static func text(_ record: StoredRecord, at offset: UInt64, in file: File) -> [UInt8]? {
+        guard let end = offset.adding(record.length), end <= file.size, record.length <= UInt64(ArchiveFormat.maxRecord),
+            let bytes = try? file.bytes(at: offset, count: Int(record.length)),
+            ArchiveFormat.checksum(bytes) == record.checksum
+        else { return nil }
+        return ArchiveFormat.unpack(bytes)
+    }
+
+    /// What is there twice and damaged once: nothing is lost by it yet.
+    func damagedCopies() -> [ArchiveDamage] {
+        var damage: [ArchiveDamage] = []
+        func say(_ step: Int?, _ what: String, _ offset: UInt64, _ count: UInt64) {
+            damage.append(
+                ArchiveDamage(
+                    step: step, file: Paths.name(path), tensor: nil, offset: offset, count: count,
+                    message: "\(what) is damaged; there is another copy"))
+        }
+        let page = (try? file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))) ?? []
+        if page != ArchiveFormat.page(asIn: page) { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
+        if slot.end >= UInt64(ArchiveSlot.size) {
+            let at = slot.end - UInt64(ArchiveSlot.size)
+            if (try? file.bytes(at: at, count: ArchiveSlot.size)) != slot.bytes {
+                say(nil, "the slot at the end", at, UInt64(ArchiveSlot.size))
+            }
+        }
+        for (record, step) in [(slot.directory, nil)] + entries.map({ ($0.record, $0.step) }) {
+            for offset in [record.offset, record.copy] where Self.text(record, at: offset, in: file) == nil {
+                say(step, step == nil ? "the directory" : "the step's record", offset, record.length)
+            }
+        }
+        return damage
     }
 
     func record(_ ordinal: Int) throws -> StepRecord {

@@ -161,6 +161,9 @@ public final class File: Sendable {
         return address
     }
 
+    /// Whether its bytes come from elsewhere than a file of their own.
+    public var isVirtual: Bool { descriptor == nil }
+
     /// The whole file mapped read-only, for the forward pass. A file that shrinks meanwhile kills the process, which
     /// is why the converting commands do not use it.
     public func map() throws -> MappedFile { try MappedFile(self) }
@@ -170,6 +173,8 @@ public final class File: Sendable {
 public final class MappedFile: @unchecked Sendable {
     public let file: File
     public let bytes: UnsafeRawBufferPointer
+    /// Whether pages that are given back can be read again: a virtual file's are memory, and would come back as zeros.
+    public var isOnDisk: Bool { !file.isVirtual }
 
     init(_ file: File) throws {
         self.file = file

@@ -18,9 +18,20 @@ public enum VirtualFiles {
     public typealias Resolver = @Sendable (_ path: String) throws -> VirtualNode?
 
     private static let resolver = Locked<Resolver?>(nil)
+    private static let names = Locked<(@Sendable (_ path: String) -> String?)?>(nil)
 
     /// Sets the resolver, once, when a program starts.
-    public static func install(_ resolve: @escaping Resolver) { resolver.withValue { $0 = resolve } }
+    /// - Parameter name: what something was called where it came from, for a path that is not named after it.
+    public static func install(_ resolve: @escaping Resolver, name: @escaping @Sendable (_ path: String) -> String?) {
+        resolver.withValue { $0 = resolve }
+        names.withValue { $0 = name }
+    }
+
+    /// What stands at a virtual path was called so elsewhere; nil where its path says its name.
+    public static func originalName(of path: String) -> String? {
+        guard path.utf8.contains(UInt8(ascii: ":")), let name = names.withValue({ $0 }) else { return nil }
+        return name(path)
+    }
 
     /// What stands at a path; nil when it is no virtual one.
     static func node(_ path: String) throws -> VirtualNode? {

@@ -46,8 +46,8 @@ extension ModelWeights {
 /// Memory that holds a tensor's bytes for as long as it lives.
 private final class TensorBytes: ReleasablePages {
     let bytes: UnsafeRawBufferPointer
-    private let owner: AnyObject?
-    var isMapped: Bool { owner != nil }
+    private let owner: MappedFile?
+    var isMapped: Bool { owner?.isOnDisk ?? false }
 
     init(mapped file: MappedFile, _ bytes: UnsafeRawBufferPointer) {
         owner = file

@@ -105,7 +105,7 @@ public struct ModelFolder: Sendable {
     /// The name that a model at `path` goes by: its folder's, or for a file with a name of its own that name without
     /// its extension. In Hugging Face's cache (models--ORGANIZATION--NAME/snapshots/COMMIT) it is the repository's.
     public static func displayName(of path: String) -> String {
-        let name = Paths.name(path)
+        let name = VirtualFiles.originalName(of: path) ?? Paths.name(path)
         if Paths.kind(path) == .folder {
             let parent = Paths.parent(path)
             guard Paths.name(parent) == "snapshots" else { return name }

@@ -149,6 +149,85 @@ private struct Series {
         }
     }
 
+    /// One byte flipped, anywhere: verifying says so or nothing was harmed, and all that was not hit comes out.
+    @Test func anyFlippedByteIsFoundAndHarmsOnlyItsPlace() throws {
+        let series = try Series(steps: 4, elements: [9000, 3333, 256])
+        let whole = try series.scratch.data("run.pannier")
+        var generator = SeededGenerator(state: 5)
+        // The first page's words, the newest records at the end, and places all over.
+        let special = [0, 7, 8, 11, 12, 511, 576, 1023, 1088, 4095] + stride(from: 512, to: 576, by: 5)
+            + stride(from: 1024, to: 1088, by: 5) + stride(from: whole.count - 1500, to: whole.count, by: 41)
+        let places = special + (0..<300).map { _ in Int.random(in: 0..<whole.count, using: &generator) }
+        for place in places {
+            var bytes = whole
+            bytes[place] ^= UInt8(1) << UInt8.random(in: 0..<8, using: &generator)
+            try series.scratch.write(bytes, "f.pannier")
+            let reader = try ArchiveReader(series.scratch.path("f.pannier"))
+            let report = reader.verify(threads: 1)
+            try #require(reader.steps.map(\.step) == [0, 100, 200, 300], "byte \(place) costs a step")
+            for (step, original) in zip(reader.steps, series.files) {
+                let (data, kept) = try series.extracted(reader, step, keepDamaged: true)
+                if kept.ok {
+                    #expect(data == original, "byte \(place)")
+                } else {
+                    #expect(!report.ok, "byte \(place)")
+                    // One chunk of one tensor, which here is all of it.
+                    #expect(Set(kept.damage.map(\.tensor)).count == 1, "byte \(place)")
+                }
+                let gaps = kept.damage.map { Int($0.offset)..<Int($0.offset + $0.count) }
+                #expect(data.count == original.count)
+                #expect(
+                    !data.indices.contains { at in data[at] != original[at] && !gaps.contains { $0.contains(at) } },
+                    "byte \(place)")
+            }
+        }
+    }
+
+    /// A second copy that is damaged costs nothing yet, and is said all the same.
+    @Test func aDamagedCopyIsSaid() throws {
+        let series = try Series(steps: 2)
+        let whole = try series.scratch.data("run.pannier")
+        // The slot at the end, the second copy of the directory before it, the first page's padding.
+        for place in [whole.count - 10, whole.count - 70, 2000] {
+            var bytes = whole
+            bytes[place] ^= 4
+            try series.scratch.write(bytes, "c.pannier")
+            let report = try ArchiveReader(series.scratch.path("c.pannier")).verify(threads: 1)
+            #expect(report.soundSteps == [0, 100])
+            #expect(!report.ok, "byte \(place)")
+        }
+    }
+
+    /// Cut anywhere, what was stored before the cut comes out.
+    @Test func aTruncatedArchiveKeepsItsEarlierSteps() throws {
+        let series = try Series(steps: 1, elements: [9000, 3333, 256])
+        var ends = [try series.scratch.data("run.pannier").count]
+        var run = TrainingRun(seed: 3, elements: [9000, 3333, 256])
+        var files = series.files
+        for step in 1..<5 {
+            run.advance()
+            files.append(run.safetensors())
+            try series.scratch.write(files[step], "step-\(step * 100).safetensors")
+            _ = try ArchiveWriter.add(
+                series.scratch.path("step-\(step * 100).safetensors"), to: series.archive, options: ArchiveOptions(threads: 2))
+            ends.append(try series.scratch.data("run.pannier").count)
+        }
+        let whole = try series.scratch.data("run.pannier")
+        var generator = SeededGenerator(state: 8)
+        let cuts = ends + ends.map { $0 - 1 } + (0..<40).map { _ in Int.random(in: ends[0]..<whole.count, using: &generator) }
+        for cut in cuts {
+            try series.scratch.write(whole.prefix(cut), "t.pannier")
+            let complete = ends.count { $0 <= cut }
+            guard complete > 0 else { continue }
+            let reader = try ArchiveReader(series.scratch.path("t.pannier"))
+            #expect(reader.steps.count >= complete, "cut at \(cut)")
+            #expect(complete == 5 || !reader.verify(threads: 1).ok || !reader.remarks.isEmpty, "cut at \(cut)")
+            for (step, original) in zip(reader.steps, files).prefix(complete) {
+                #expect(try series.extracted(reader, step).0 == original, "cut at \(cut)")
+            }
+        }
+    }
+
     @Test func hostileBytesEndInErrorsOnly() throws {
         let series = try Series(steps: 2, elements: [700, 333, 25])
         let whole = try series.scratch.data("run.pannier")

@@ -332,8 +332,9 @@ def sizes():
             fast, slow = (
                 len(subprocess.run(["zstd", "-c", "-q", *how, file], capture_output=True).stdout)
                 for how in (["-3"], ["-19", "--long=27"]))
-            found = peer("zipnn_peer.py", file, kind) or {"bytes": 0}
-            print(f"| {title} {file.name} | {file.stat().st_size:,} | {fast:,} | {slow:,} | {found['bytes'] or '':,} "
+            found = peer("zipnn_peer.py", file, kind)
+            packed = f"{found['bytes']:,}" if found else ""
+            print(f"| {title} {file.name} | {file.stat().st_size:,} | {fast:,} | {slow:,} | {packed} "
                   f"| {alone[index]:,} | {f'{after[index]:,}' if after and index else ''} |", flush=True)
     kind = json.loads(subprocess.run(
         [PANNIER, "inspect", given[0], "--json"], capture_output=True).stdout)["tensors"][0]["dtype"].lower()

@@ -77,6 +77,16 @@ struct SafetensorsText {
         header[other] = header.removeValue(forKey: name)
     }
 
+    mutating func setMetadata(_ values: [String: String]) { header["__metadata__"] = values }
+
+    /// Puts a tensor of floats behind the others.
+    mutating func add(_ name: String, _ values: [Float]) {
+        header[name] = [
+            "dtype": "F32", "shape": [values.count], "data_offsets": [bytes.count, bytes.count + 4 * values.count],
+        ]
+        values.withUnsafeBytes { bytes += $0 }
+    }
+
     var data: Data {
         get throws {
             let json = try JSONSerialization.data(withJSONObject: header, options: [.sortedKeys])

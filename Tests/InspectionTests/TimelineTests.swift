@@ -45,6 +45,51 @@ import Testing
         try expectWellFormed(page.svg)
     }
 
+    /// What trainers leave in a folder: only checkpoints count, and each folder that holds one is one.
+    @Test func stepsAreFoundAmongOtherFiles() throws {
+        func touch(_ name: String) throws {
+            let url = URL(filePath: folder.file(name))
+            try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data("x".utf8).write(to: url)
+        }
+        let checkpoints = [
+            "iter-000600-ckpt.pth", "iter-1000000-ckpt.pth", "step-1200/model.safetensors",
+            "checkpoint-90000/pytorch_model-00001-of-00002.bin",
+        ]
+        let others = [
+            "checkpoint-90000/pytorch_model-00002-of-00002.bin", "checkpoint-90000/optimizer.pt", "optimizer.pt",
+            "events-12.json", ".iter-000001-ckpt.pth", "step-77/optimizer.pt", "step-78/notes.txt", "training_args.bin",
+        ]
+        for name in checkpoints + others { try touch(name) }
+        let steps = try TimelineStep.find(in: folder.path)
+        #expect(steps.map(\.number) == [600, 1200, 90_000, 1_000_000])
+        #expect(
+            steps.map { URL(filePath: $0.path).lastPathComponent }
+                == ["iter-000600-ckpt.pth", "step-1200", "checkpoint-90000", "iter-1000000-ckpt.pth"])
+    }
+
+    @Test func whatTheOptimizerHoldsIsFollowed() throws {
+        for (index, number) in [100, 200, 300].enumerated() {
+            try Sample.copy(to: folder.file("step-\(number)")) { text in
+                let size = Float(index + 1)
+                text.add("optimizer.state.0.exp_avg", [3 * size, 0, 0])
+                text.add("optimizer.state.1.exp_avg", [0, 4 * size])
+                // The second moment is there from the second step on.
+                if index > 0 { text.add("optimizer.state.0.exp_avg_sq", [size, size, size, size]) }
+            }
+        }
+        let steps = try TimelineStep.find(in: folder.path)
+        let timeline = try Timeline(steps, checkpoints: steps.map { try ComparedCheckpoint($0.path) }, threads: 2)
+        #expect(timeline.total.relative == [0, 0])
+        #expect(timeline.optimizer.map(\.name) == ["exp_avg", "exp_avg_sq"])
+        let first = try #require(timeline.optimizer.first), second = try #require(timeline.optimizer.last)
+        #expect(first.norms == [5, 10, 15])
+        #expect(first.relative == [1, 0.5])
+        #expect(second.norms == [nil, 4, 6])
+        #expect(second.relative == [nil, 0.5])
+        #expect(timeline.series.allSatisfy { !$0.name.hasPrefix("optimizer") })
+    }
+
     @Test func anEmptyFolderIsNoRun() {
         #expect(throws: (any Error).self) { try TimelineStep.find(in: folder.path) }
     }

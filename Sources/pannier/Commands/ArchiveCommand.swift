@@ -260,7 +260,7 @@ private enum ArchiveReports {
         for damage in report.damage {
             let place = damage.tensor.map { "tensor \($0)" } ?? "bytes"
             Console.print(
-                "step \(damage.step), \(damage.file): \(place) at \(damage.offset), \(damage.count) bytes: \(damage.message)"
+                "\(damage.step.map { "step \($0), " } ?? "")\(damage.file): \(place) at \(damage.offset), \(damage.count) bytes: \(damage.message)"
                     .escapingControlCharacters)
         }
     }
@@ -273,7 +273,7 @@ private enum ArchiveReports {
             "damage": .array(
                 report.damage.map {
                     [
-                        "step": JSONValue($0.step), "file": .string($0.file), "tensor": JSONValue($0.tensor),
+                        "step": $0.step.map { JSONValue($0) } ?? .null, "file": .string($0.file), "tensor": JSONValue($0.tensor),
                         "offset": JSONValue($0.offset), "bytes": JSONValue($0.count), "message": .string($0.message),
                     ]
                 }),

@@ -1,0 +1,97 @@
+// Finding the state of an archive that counts, in a file that may be damaged or cut short.
+
+internal import Bytes
+
+/// The newest state of an archive that can be read.
+struct ArchiveOpening {
+    let slot: ArchiveSlot
+    let entries: [DirectoryEntry]
+    /// What was found damaged and got round.
+    let remarks: [String]
+
+    /// - Throws: `malformed` when the file is no archive or no state of it can be read; `unsupported` for a version that
+    ///   this program does not know.
+    init(_ file: File) throws {
+        let head = try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
+        var slots = head.withUnsafeBytes { raw in
+            ArchiveFormat.slotOffsets.compactMap { offset -> ArchiveSlot? in
+                guard Int(offset) + ArchiveSlot.size <= raw.count else { return nil }
+                return ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + ArchiveSlot.size]))
+            }
+        }
+        var remarks: [String] = []
+        let named = head.starts(with: ArchiveFormat.magic)
+        let version = head.withUnsafeBytes { $0.littleEndian(UInt32.self, at: ArchiveFormat.magic.count) }
+        // A slot is proof enough: it has the version under its checksum.
+        guard named || !slots.isEmpty else {
+            throw CheckpointError.malformed(
+                "the file is no Pannier archive", file: file.path, expected: "PANNARCH at its begin", found: "other bytes",
+                remedy: "`pannier archive create` makes one")
+        }
+        guard version == ArchiveFormat.version || !slots.isEmpty else {
+            throw CheckpointError.unsupported(
+                "the archive is of another version", file: file.path, expected: "\(ArchiveFormat.version)",
+                found: version.map { "\($0)" } ?? "nothing", remedy: "use the pannier that it was made with")
+        }
+        if !named || version != ArchiveFormat.version { remarks.append("the archive's first bytes are damaged") }
+        // A slot is written only when all that it speaks of is on the disk, its copy at the end too: that may be taken
+        // for one that is damaged.
+        if slots.count < ArchiveFormat.slotOffsets.count {
+            remarks.append("the first page is damaged; the copy at the end of the archive is looked at")
+            let size = UInt64(ArchiveSlot.size)
+            if file.size >= size {
+                let tail = try file.bytes(at: file.size - size, count: ArchiveSlot.size)
+                if let slot = tail.withUnsafeBytes({ ArchiveSlot($0) }) { slots.append(slot) }
+            }
+        }
+        for slot in slots.sorted(by: { $0.sequence > $1.sequence }) {
+            do {
+                entries = try Self.directory(slot, file)
+                self.slot = slot
+                self.remarks = remarks
+                return
+            } catch {
+                remarks.append("state \(slot.sequence) of the archive cannot be read: \(error)")
+            }
+        }
+        guard let (slot, entries) = try Self.search(file) else {
+            throw CheckpointError.malformed(
+                "no state of the archive can be read", file: file.path, found: remarks.joined(separator: "; "),
+                remedy: "get another copy of it")
+        }
+        remarks.append("the archive was cut short; what was stored up to state \(slot.sequence) is found")
+        (self.slot, self.entries, self.remarks) = (slot, entries, remarks)
+    }
+
+    private static func directory(_ slot: ArchiveSlot, _ file: File) throws -> [DirectoryEntry] {
+        try RecordReader(path: file.path, end: min(slot.end, file.size))
+            .directory(try ArchiveReader.load(slot.directory, from: file, what: "the directory"))
+    }
+
+    /// The last state whose slot, at what then was the end of the archive, is still in the file.
+    private static func search(_ file: File) throws -> (ArchiveSlot, [DirectoryEntry])? {
+        let piece: UInt64 = 1 << 22, size = UInt64(ArchiveSlot.size)
+        var end = file.size
+        while end > ArchiveFormat.pageSize {
+            let start = max(ArchiveFormat.pageSize, end > piece ? end - piece : 0)
+            // With the begin of the next piece, so that none is overlooked that lies across.
+            let bytes = try file.bytes(at: start, count: Int(min(file.size, end + size - 1) - start))
+            let found = bytes.withUnsafeBytes { raw -> (ArchiveSlot, [DirectoryEntry])? in
+                guard raw.count >= ArchiveSlot.size else { return nil }
+                for place in stride(from: raw.count - ArchiveSlot.size, through: 0, by: -1) {
+                    // The version, and that the slot ends where it says, before the checksum.
+                    guard raw.littleEndian(UInt64.self, at: place + 48) == UInt64(ArchiveFormat.version),
+                        raw.littleEndian(UInt64.self, at: place + 40) == start + UInt64(place) + size,
+                        let slot = ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[place..<place + ArchiveSlot.size])),
+                        let entries = try? directory(slot, file)
+                    else { continue }
+                    return (slot, entries)
+                }
+                return nil
+            }
+            if let found { return found }
+            end = start
+        }
+        return nil
+    }
+}

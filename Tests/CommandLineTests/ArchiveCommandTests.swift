@@ -1,0 +1,129 @@
+// pannier archive as other programs see it, and every command on checkpoints inside archives.
+
+import Foundation
+import Testing
+
+@Suite struct ArchiveCommandTests {
+    /// Four steps of the sample's training.
+    private static let steps = root.appending(path: "Samples/Steps/run.pannier").path
+
+    @Test func listSaysWhatIsThere() throws {
+        let told = try pannier("archive", "list", Self.steps, "--json")
+        #expect(told.status == 0)
+        #expect(told.output.hasPrefix("{\n  \"schema\": \"pannier.archive.list/1\""))
+        let steps = try #require(try told.json()["steps"] as? [[String: Any]])
+        #expect(steps.map { $0["step"] as? Int } == [150, 300, 600, 900])
+        #expect(steps.map { $0["tensors"] as? Int } == [31, 31, 31, 31])
+        #expect(steps.map { ($0["relative"] as? Int ?? 0) > 0 } == [false, true, true, true])
+    }
+
+    @Test func everyStepOfTheSampleIsWhatWasStored() throws {
+        let scratch = try Scratch()
+        let sums = try String(contentsOf: root.appending(path: "Samples/Steps/SHA256SUMS"), encoding: .utf8)
+        let lines = sums.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        #expect(lines.count == 4)
+        for line in lines {
+            let step = line[1]
+            #expect(try pannier("archive", "extract", Self.steps, step, "-o", scratch.path(step), "--no-sync").status == 0)
+            #expect(try sha256(scratch.path(step)) == line[0])
+        }
+        let told = try pannier("archive", "verify", Self.steps, "--json")
+        #expect(told.status == 0)
+        #expect(try told.json()["ok"] as? Bool == true)
+        #expect(try told.json()["sound_steps"] as? [Int] == [150, 300, 600, 900])
+        let one = try pannier("archive", "verify", Self.steps, "600", "--json")
+        #expect(try one.json()["sound_steps"] as? [Int] == [600])
+        #expect(try pannier("archive", "verify", Self.steps, "601").status == 64)
+    }
+
+    @Test func aWholeArchiveIsATimeline() throws {
+        let told = try pannier("diff", Self.steps, "--json")
+        #expect(told.status == 0)
+        let steps = try #require(try told.json()["steps"] as? [[String: Any]])
+        #expect(steps.count == 4)
+        let pair = try pannier("diff", Self.steps + ":150", Self.steps + ":900", "--json")
+        #expect(pair.status == 1)
+        let facts = try #require(try pair.json()["metadata"] as? [[String: Any]])
+        #expect(facts.map { $0["key"] as? String } == ["iter_num", "step_count"])
+        // The sample model is step 600, in another container and layout.
+        #expect(try pannier("diff", Self.steps + ":600", sample).status == 0)
+    }
+
+    /// What a command says and writes is the same for a checkpoint and for the same one inside an archive.
+    @Test func everyCommandReadsInsideAnArchive() throws {
+        let scratch = try Scratch()
+        let archive = scratch.path("a.pannier")
+        #expect(try pannier("archive", "create", archive, sample, "--step", "7", "--no-sync").status == 0)
+        let inside = archive + ":7"
+        let text = scratch.path("text.txt")
+        try Data("In the beginning God created the heaven and the earth. And the earth was without form.".utf8)
+            .write(to: URL(filePath: text))
+        let commands = [
+            ["inspect", "@", "--tensors", "--stats", "--json"], ["verify", "@", "--deep", "--json"], ["hash", "@", "--json"],
+            ["diff", "@", sample, "-q"],
+            ["run", "@", "-p", "In the", "-n", "4", "--temperature", "0"],
+            ["tokenize", "@", "In the beginning", "--json"],
+        ]
+        for command in commands {
+            let plain = try run(command.map { $0 == "@" ? sample : $0 })
+            let stored = try run(command.map { $0 == "@" ? inside : $0 })
+            #expect(plain.status == 0, "\(command): \(plain.errors)")
+            #expect(stored.status == 0, "\(command): \(stored.errors)")
+            #expect(Self.lasting(stored.output, inside) == Self.lasting(plain.output, sample), "\(command)")
+        }
+        for (name, command) in [
+            ("k.gguf", ["convert", "@"]), ("k-lit.pth", ["convert", "@", "--to", "pytorch", "--layout", "litgpt"]),
+            ("k-q4.gguf", ["quantize", "@", "--type", "Q4_K_M"]),
+        ] {
+            for (source, output) in [(sample, "plain-" + name), (inside, "stored-" + name)] {
+                let told = try run(command.map { $0 == "@" ? source : $0 } + ["-o", scratch.path(output), "--no-sync"])
+                #expect(told.status == 0, "\(told.errors)")
+            }
+            #expect(try sha256(scratch.path("plain-" + name)) == sha256(scratch.path("stored-" + name)), "\(name)")
+        }
+        let parity = try pannier("parity", inside, scratch.path("plain-k.gguf"), "--text", text, "--context", "16", "--json")
+        #expect(parity.status == 0, "\(parity.errors)")
+        #expect(try parity.json()["ok"] as? Bool == true)
+        let scores = try [sample, inside].map { path in
+            try pannier("eval", path, "--text", text, "--context", "16", "--json").json()["nll"] as? Double
+        }
+        #expect(scores[0] != nil && scores[0] == scores[1])
+    }
+
+    /// Without the path and what depends on the clock.
+    private static func lasting(_ output: String, _ path: String) -> String {
+        output.replacing(path, with: "@").split(separator: "\n").filter { !$0.contains("_per_second") && !$0.contains("seconds") }
+            .joined(separator: "\n")
+    }
+
+    @Test func failedCreationLeavesNothing() throws {
+        let scratch = try Scratch()
+        #expect(try pannier("archive", "create", scratch.path("a.pannier"), scratch.path("nothing")).status == 3)
+        #expect(scratch.names == [])
+        try Data("text".utf8).write(to: scratch.url.appending(path: "x"))
+        #expect(try pannier("archive", "create", scratch.path("a.pannier"), scratch.path("x"), "--no-sync").status == 0)
+        #expect(try pannier("archive", "create", scratch.path("a.pannier"), scratch.path("x")).status == 3)
+        #expect(try pannier("archive", "add", scratch.path("a.pannier"), scratch.path("x"), "--step", "0").status == 3)
+        #expect(try pannier("archive", "extract", scratch.path("a.pannier"), "5").status == 64)
+        #expect(try pannier("archive", "list", scratch.path("x")).status == 2)
+        #expect(try pannier("archive", "extract", scratch.path("a.pannier"), "0", "-o", scratch.path("x")).status == 3)
+        #expect(try pannier("diff", scratch.path("a.pannier")).status == 64)
+        #expect(scratch.names == ["a.pannier", "x"])
+    }
+
+    @Test func damageEndsInOneAndIsNamed() throws {
+        let scratch = try Scratch()
+        var bytes = try Data(contentsOf: URL(filePath: Self.steps))
+        bytes[1_000_000] ^= 1
+        try bytes.write(to: scratch.url.appending(path: "d.pannier"))
+        let told = try pannier("archive", "verify", scratch.path("d.pannier"), "--json")
+        #expect(told.status == 1)
+        let damage = try #require(try told.json()["damage"] as? [[String: Any]])
+        #expect(Set(damage.compactMap { $0["tensor"] as? String }).count == 1)
+        #expect(try pannier("archive", "extract", scratch.path("d.pannier"), "150", "-o", scratch.path("x")).status == 2)
+        #expect(scratch.names == ["d.pannier"])
+        let kept = ["archive", "extract", scratch.path("d.pannier"), "150", "-o", scratch.path("x"), "--keep-damaged"]
+        #expect(try run(kept).status == 1)
+        #expect(scratch.names == ["d.pannier", "x"])
+    }
+}
