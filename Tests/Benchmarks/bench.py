@@ -286,7 +286,8 @@ def archive():
                 "zstd": (["zstd", "-q", "-3", "-T2", after, "-o", packed], packed, None),
                 "add": ([PANNIER, "archive", "add", store, after, "--step", "1", "--no-sync", "-q"], None,
                         lambda: (store.unlink(), subprocess.run(
-                            [PANNIER, "archive", "create", store, file, "--no-sync", "-q"], check=True)))}, size / 2**30)
+                            [PANNIER, "archive", "create", store, file, "--no-sync", "-q"],
+                            stdout=subprocess.DEVNULL, check=True)))}, size / 2**30)
             row("bf16, the next step: `zstd -3 -T2`", size, packed.stat().st_size, *result["zstd"])
             packed.unlink()
             row("bf16, the next step: `archive add`", size, store.stat().st_size - first, *result["add"])
