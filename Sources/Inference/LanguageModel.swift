@@ -47,13 +47,10 @@ public struct LanguageModel: Sendable {
     }
 
     /// The ids of a text as the model is to see them: bos in front where it belongs there.
-    /// - Parameter special: find control tokens in the text.
-    public func prompt(_ text: String, special: Bool = false) throws -> [Int] {
-        let tokenizer = try tokenizer()
-        let ids = tokenizer.encode(text, special: special)
-        guard tokenizer.addsBos, let bos = tokenizer.bosID, ids.first != bos || !special else { return ids }
-        return [bos] + ids
-    }
+    public func prompt(_ text: String) throws -> [Int] { try tokenizer().prompt(text) }
+
+    /// The ids of a conversation up to where the assistant is to speak, in the model's chat form.
+    public func prompt(_ turns: [ChatMessage]) throws -> [Int] { try tokenizer().prompt(turns) }
 
     /// Tokens that end a text: the tokenizer's and the config's.
     public var endTokens: Set<Int> {

@@ -72,13 +72,16 @@ extension ChoiceQuestion {
 
 extension Evaluator {
     /// Scores questions, by task in the order in which they first appear.
+    /// - Returns: the scores, and the log-likelihood of each choice of each of the task's questions, in nats.
     public func answer(
         _ questions: [ChoiceQuestion], tokenizer: Tokenizer, progress: (_ done: Int) -> Void = { _ in }
-    ) throws -> [(task: String, score: TaskScore)] {
+    ) throws -> [(task: String, score: TaskScore, likelihoods: [[Double]])] {
         var order: [String] = []
+        var likelihoods: [String: [[Double]]] = [:]
         var sums: [String: (right: Int, normalized: Int, count: Int)] = [:]
         for (index, question) in questions.enumerated() {
             let scores = try question.choices.indices.map { try logLikelihood(question, choice: $0, tokenizer) }
+            likelihoods[question.task, default: []].append(scores)
             let normalized = zip(scores, question.choices).map { $0 / Double(max(1, $1.unicodeScalars.count)) }
             if sums[question.task] == nil { order.append(question.task) }
             var sum = sums[question.task] ?? (0, 0, 0)
@@ -94,7 +97,8 @@ extension Evaluator {
                 task,
                 TaskScore(
                     accuracy: Double(sum.right) / Double(sum.count),
-                    normalizedAccuracy: Double(sum.normalized) / Double(sum.count), count: sum.count)
+                    normalizedAccuracy: Double(sum.normalized) / Double(sum.count), count: sum.count),
+                likelihoods[task] ?? []
             )
         }
     }

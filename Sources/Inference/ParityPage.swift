@@ -44,7 +44,7 @@ public struct ParityPage: Sendable {
             content.append(.tag("h2", [], "What was undone, and helped"))
             content.append(
                 .table(
-                    [("layer", true), ("finding", false), ("error before", true), ("and after", true)],
+                    [("layer", false), ("finding", false), ("error before", true), ("and after", true)],
                     report.hints.map { hint in
                         [
                             hint.layer.map(name) ?? "all", hint.message, NumberText.significant(hint.before),
@@ -145,8 +145,8 @@ public struct ParityPage: Sendable {
         let end = ((counts.lastIndex { $0 > 0 } ?? 3) / 4 + 1) * 4
         return BarChart(
             title: "KL divergence of the predictions",
-            caption: "\(NumberText.count(report.tokens)) predictions, four bars a power of ten; what is below 1e\(least) "
-                + "counts in its bar",
+            caption: "\(NumberText.count(report.tokens)) predictions, four bars a power of ten"
+                + (first == 0 ? "; the first counts what is below it, too" : ""),
             bars: (first..<end).map { index in
                 let exponent = Double(index) / 4 + Double(least)
                 let range = "\(NumberText.power(exponent)) to \(NumberText.power(exponent + 0.25))"

@@ -55,7 +55,7 @@ public struct LogPlot: Sendable {
         self.mark = mark
     }
 
-    private static let left = 56.0, top = 58.0, decadeHeight = 30.0, lane = 22.0
+    private static let left = 56.0, top = 58.0, plotHeight = 180.0, lane = 22.0
 
     private var hasZero: Bool { series.contains { $0.values.contains { $0 == 0 } } }
     private var columnWidth: Double { max(14, min(64, 760 / Double(max(1, columns.count)))) }
@@ -63,7 +63,8 @@ public struct LogPlot: Sendable {
 
     public var drawing: Drawing {
         let scale = LogScale(series.flatMap { $0.values.compactMap { $0 } }, decades: 12)
-        let tall = Double(scale.decades.count - 1) * (scale.decades.count > 8 ? 20 : Self.decadeHeight)
+        let steps = Double(scale.decades.count - 1)
+        let tall = steps * max(20, min(60, Self.plotHeight / steps))
         let floor = Self.top + tall + (hasZero ? Self.lane : 0)
         func x(_ column: Int) -> Double { Self.left + columnWidth * (Double(column) + 0.5) }
         func y(_ value: Double) -> Double {

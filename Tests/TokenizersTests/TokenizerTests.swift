@@ -82,22 +82,6 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(tokenizer.eosIDs == [8])
     }
 
-    @Test func writesTheKnownChatForms() throws {
-        let turns = [ChatMessage(.system, "Be brief."), ChatMessage(.user, "Hi ")]
-        #expect(
-            ChatTemplate.zephyr.prompt(turns)
-                == "<|system|>\nBe brief.</s>\n<|user|>\nHi </s>\n<|assistant|>\n")
-        #expect(
-            ChatTemplate.llama2.prompt(turns + [ChatMessage(.assistant, "Hello"), ChatMessage(.user, "Bye")])
-                == "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] Bye [/INST]")
-        #expect(
-            ChatTemplate.chatML.prompt(turns)
-                == "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi <|im_end|>\n<|im_start|>assistant\n")
-        #expect(
-            ChatTemplate.llama3.prompt([turns[1]])
-                == "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
-    }
-
     @Test func saysThatABaseModelHasNoChatTemplate() throws {
         let tokenizer = try Tokenizer(path: sample)
         #expect(throws: CheckpointError.self) { try ChatTemplate(of: tokenizer) }

@@ -82,15 +82,16 @@ struct Eval: ParsableCommand {
         }
         if json.json {
             var tasks = JSONObject()
-            for (task, score) in results {
+            for (task, score, likelihoods) in results {
                 tasks[task] = [
                     "acc": JSONValue(score.accuracy), "acc_norm": JSONValue(score.normalizedAccuracy),
                     "n": JSONValue(score.count),
+                    "log_likelihoods": .array(likelihoods.map { .array($0.map { JSONValue($0) }) }),
                 ]
             }
             Console.print(["schema": "pannier.eval/1", "tasks": .object(tasks)])
         } else {
-            for (task, score) in results {
+            for (task, score, _) in results {
                 Console.print(
                     "\(task.escapingControlCharacters): acc \(Human.fixed(score.accuracy, 4)), acc_norm "
                         + "\(Human.fixed(score.normalizedAccuracy, 4)), \(score.count) questions")

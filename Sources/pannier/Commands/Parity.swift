@@ -40,6 +40,9 @@ struct Parity: ParsableCommand {
     @Option(help: ArgumentHelp("Write a page with plots.", valueName: "file"), completion: .file())
     var html: String?
 
+    @Option(help: ArgumentHelp("Write the plots as a drawing.", valueName: "file"), completion: .file())
+    var svg: String?
+
     @OptionGroup var writing: WriteOptions
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
@@ -51,19 +54,25 @@ struct Parity: ParsableCommand {
     func run() throws {
         common.apply()
         let left = try LanguageModel(reference), right = try LanguageModel(candidate)
-        let staged = try html.map { try writing.staged($0, reading: left, right) }
+        let staged = (
+            html: try html.map { try writing.staged($0, reading: left, right) },
+            svg: try svg.map { try writing.staged($0, reading: left, right) }
+        )
         let comparison = try ParityComparison(reference: left, candidate: right, threads: common.threadCount)
         let report = try comparison.run(
             text: TextFile.read(source.text), context: source.extent.context(for: left.config),
             chunks: source.extent.chunks, limit: maxKld, layers: layers
         ) { done, count in Console.detail("chunk \(done) of \(count)") }
-        if let staged {
-            try OutputFile(creating: staged.path).write(
-                Array(ParityPage(report, reference: reference, candidate: candidate).html.utf8), at: 0)
-            try staged.publish()
-        }
+        let page = ParityPage(report, reference: reference, candidate: candidate)
+        if let staged = staged.html { try Self.write(page.html, to: staged) }
+        if let staged = staged.svg { try Self.write(page.svg, to: staged) }
         if json.json { Console.print(Self.json(report)) } else { Self.print(report) }
         if !report.ok { throw ExitCode(1) }
+    }
+
+    private static func write(_ text: String, to staged: StagedOutput) throws {
+        try OutputFile(creating: staged.path).write(Array(text.utf8), at: 0)
+        try staged.publish()
     }
 
     private static func json(_ report: ParityReport) -> JSONValue {

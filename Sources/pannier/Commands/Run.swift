@@ -114,12 +114,7 @@ struct Run: ParsableCommand {
             }
         }
         guard chat else { return try model.prompt(prompt ?? "") }
-        let tokenizer = try model.tokenizer()
-        let template = try ChatTemplate(of: tokenizer)
         let turns = (system.map { [ChatMessage(.system, $0)] } ?? []) + [ChatMessage(.user, prompt ?? "")]
-        return try model.prompt(
-            template.prompt(
-                turns, bos: tokenizer.bosID.flatMap(tokenizer.piece) ?? "",
-                eos: tokenizer.eosIDs.first.flatMap(tokenizer.piece) ?? ""), special: true)
+        return try model.prompt(turns)
     }
 }

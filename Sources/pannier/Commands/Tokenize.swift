@@ -19,7 +19,7 @@ struct Tokenize: ParsableCommand {
         abstract: "Show the token ids and pieces of a text.",
         discussion: """
             The model may be a checkpoint, a folder, a GGUF file, or a bare tokenizer.model or tokenizer.json. No bos \
-            is put in front.
+            is put in front of a text; a conversation has it where the model wants it.
 
             EXAMPLE
               pannier tokenize TinyLlama-1.1B-Chat-v1.0 "Hello world"
@@ -34,13 +34,25 @@ struct Tokenize: ParsableCommand {
     @Flag(help: "Find control tokens that are written out in the text.")
     var special = false
 
+    @Option(
+        help: ArgumentHelp(
+            "A conversation in place of a text, [{\"role\", \"content\"}, ...]: the ids that a model of this chat form reads.",
+            valueName: "file.json"), completion: .file())
+    var chat: String?
+
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if chat != nil, text != nil || special { throw ValidationError("--chat takes the place of a text") }
+    }
 
     func run() throws {
         common.apply()
         let tokenizer = try LanguageModel.tokenizer(at: model)
-        let ids = tokenizer.encode(try text ?? Self.standardInput(), special: special)
+        let ids =
+            if let chat { try tokenizer.prompt(ChatMessage.read(chat)) }
+            else { tokenizer.encode(try text ?? Self.standardInput(), special: special) }
         let pieces = ids.map { tokenizer.piece($0) ?? "" }
         if json.json {
             Console.print([
