@@ -31,6 +31,8 @@ interop:
 	$(PEERS) Tests/Interop/comparing.py
 	$(PEERS) Tests/Interop/quantize_peer.py --values $(VALUES)
 	$(PEERS) Tests/Interop/forward_peer.py $(FORWARD)
+	$(PEERS) Tests/Interop/chat_peer.py
+	$(PEERS) Tests/Interop/eval_peer.py
 	$(PEERS) Tests/Interop/parity_table.py
 
 # The same with ten million values a block format and the 1.1-billion-parameter model: half an hour,

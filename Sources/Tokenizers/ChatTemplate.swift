@@ -46,6 +46,8 @@ public struct ChatTemplate: Sendable, Hashable {
     var date: String?
     /// What ChatML templates let the system say when nobody says anything else.
     var defaultSystem: String?
+    /// Whether the template itself puts bos in front. (Where it does not, the tokenizer may.)
+    var writesBos: Bool
     /// Mistral's blanks and where its system message stands.
     var instruction = InstructionForm()
 
@@ -63,7 +65,10 @@ public struct ChatTemplate: Sendable, Hashable {
         var system = SystemPlace.nowhere
     }
 
-    public init(_ form: Form) { self.form = form }
+    public init(_ form: Form) {
+        self.form = form
+        writesBos = form == .llama2 || form == .llama3 || form == .mistral
+    }
 
     /// The form of a model's template, or of its special tokens where it has no template.
     /// - Throws: `unsupported` where neither is known.
@@ -110,6 +115,7 @@ public struct ChatTemplate: Sendable, Hashable {
         } else {
             return nil
         }
+        writesBos = jinja.contains("bos_token")
     }
 
     /// The text after a mark up to the next quote.
@@ -258,9 +264,11 @@ extension Tokenizer {
     /// Ids of a conversation up to where the assistant is to speak.
     /// - Throws: `unsupported` where the chat form is unknown or has no place for one of the turns.
     public func prompt(_ turns: [ChatMessage]) throws -> [Int] {
-        let text = try ChatTemplate(of: self).prompt(
-            turns, bos: bosID.flatMap(piece) ?? "", eos: eosIDs.first.flatMap(piece) ?? "")
-        return prompt(text, special: true)
+        let template = try ChatTemplate(of: self)
+        let bos = bosID.flatMap(piece) ?? ""
+        let text = try template.prompt(turns, bos: bos, eos: eosIDs.first.flatMap(piece) ?? "")
+        // Encoded together with a bos of the template's, the text begins after a token: no space is put in front of it.
+        return prompt(template.writesBos ? bos + text : text, special: true)
     }
 }
 
