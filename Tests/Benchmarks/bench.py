@@ -161,41 +161,41 @@ def quantize():
 
 
 def speeds(path, *options):
-    """Tokens a second of `pannier run`: reading a prompt of 256 tokens, and making 48 more."""
+    """Tokens a second of one `pannier run`: reading a prompt of 256 tokens, and making 48 more."""
     ids = ",".join(str(1 + 37 * i % 900) for i in range(256))
-    reading, making = [], []
-    for _ in range(RUNS):
-        done = subprocess.run(
-            [PANNIER, "run", path, "--ids", ids, "-n", "48", "--temperature", "0", *options], capture_output=True, text=True)
-        found = re.search(r"read at ([\d.]+) tokens/s, \d+ made at ([\d.]+)", done.stderr)
-        if not found:
-            sys.exit(f"no speeds in: {done.stderr}")
-        reading.append(float(found[1]))
-        making.append(float(found[2]))
-    return statistics.median(reading), statistics.median(making)
+    done = subprocess.run(
+        [PANNIER, "run", path, "--ids", ids, "-n", "48", "--temperature", "0", *options], capture_output=True, text=True)
+    found = re.search(r"read at ([\d.]+) tokens/s, \d+ made at ([\d.]+)", done.stderr)
+    if not found:
+        sys.exit(f"no speeds in: {done.stderr}")
+    return float(found[1]), float(found[2])
+
+
+def llama_speeds(path):
+    """The same two figures of llama-bench."""
+    done = subprocess.run(
+        [LLAMA / "llama-bench", "-m", path, "-p", "256", "-n", "48", "-t", str(os.cpu_count()), "-r", "1", "-o", "csv"],
+        capture_output=True, text=True)
+    return tuple(float(row["avg_ts"]) for row in csv.DictReader(done.stdout.splitlines()))
 
 
 def forward():
-    llama = LLAMA / "llama-bench"
     print("## Forward pass, tokens/s\n\n| weights | reading 256, f32 | reading 256, `--compute bf16` | making "
-          "| llama-bench pp256 | llama-bench tg48 |\n|---|---|---|---|---|---|")
-    bf16 = checkpoint("bf16")
-    for kind in ("BF16", "Q8_0", "Q4_0", "Q4_K_M"):
+          "| llama-bench pp256 | llama-bench tg48 | making, ratio |\n|---|---|---|---|---|---|---|")
+    source = WORK / "bf16.gguf"
+    if not source.exists():
+        subprocess.run([PANNIER, "convert", checkpoint("bf16"), "-o", source, "-q"], check=True)
+    for kind in os.environ.get("BENCH_FORWARD", "BF16 Q8_0 Q4_0 Q4_K_M Q6_K").split():
         path = WORK / f"{kind}.gguf"
-        if kind == "BF16":
-            subprocess.run([PANNIER, "convert", bf16, "-o", path, "-q", "--force"], check=True)
-        else:
-            subprocess.run([PANNIER, "quantize", bf16, "-o", path, "--type", kind, "-q", "--force"], check=True)
-        read, made = speeds(path)
-        fast, _ = speeds(path, "--compute", "bf16")
-        theirs = ["", ""]
-        if llama.exists():
-            done = subprocess.run(
-                [llama, "-m", path, "-p", "256", "-n", "48", "-t", str(os.cpu_count()), "-r", "2", "-o", "csv"],
-                capture_output=True, text=True)
-            rows = list(csv.DictReader(done.stdout.splitlines()))
-            theirs = [f"{float(row['avg_ts']):.0f}" for row in rows] or theirs
-        print(f"| {kind} | {read:.0f} | {fast:.0f} | {made:.1f} | {theirs[0]} | {theirs[1]} |", flush=True)
+        subprocess.run([PANNIER, "quantize", source, "-o", path, "--type", kind, "-q", "--force"], check=True)
+        runs = []
+        for _ in range(RUNS):
+            read, made = speeds(path)
+            fast, _ = speeds(path, "--compute", "bf16")
+            runs.append((read, fast, made, *(llama_speeds(path) if (LLAMA / "llama-bench").exists() else ())))
+        read, fast, made, *theirs = (statistics.median(column) for column in zip(*runs))
+        reading, making, ratio = (f"{theirs[0]:.0f}", f"{theirs[1]:.1f}", f"{made / theirs[1]:.2f}") if theirs else ("", "", "")
+        print(f"| {kind} | {read:.0f} | {fast:.0f} | {made:.1f} | {reading} | {making} | {ratio} |", flush=True)
         path.unlink()
     print()
 

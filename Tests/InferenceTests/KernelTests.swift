@@ -29,6 +29,7 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
         WeightCase("Q4_1", 3, PANNIER_WEIGHT_Q4_1, 32, 20), WeightCase("Q5_0", 6, PANNIER_WEIGHT_Q5_0, 32, 22),
         WeightCase("Q5_1", 7, PANNIER_WEIGHT_Q5_1, 32, 24), WeightCase("Q2_K", 10, PANNIER_WEIGHT_Q2_K, 256, 84),
         WeightCase("Q3_K", 11, PANNIER_WEIGHT_Q3_K, 256, 110), WeightCase("IQ3_S", 21, PANNIER_WEIGHT_OTHER, 256, 110),
+        WeightCase("Q4_0 by pieces", 2, PANNIER_WEIGHT_OTHER, 32, 18),
         WeightCase("IQ4_NL", 20, PANNIER_WEIGHT_IQ4_NL, 32, 18), WeightCase("IQ4_XS", 23, PANNIER_WEIGHT_IQ4_XS, 256, 136),
     ]
 
@@ -127,7 +128,8 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
             let level = pannier_cpu_force(pannier_cpu_level(raw))
             for tokens in [1, 2, 37, 130] {
                 // Whole blocks; plain floats also with an odd number of columns.
-                for columns in weight.elements == 1 ? [1, 51, 1100] : [256, 1280] {
+                let byPieces = weight.kind == PANNIER_WEIGHT_OTHER && weight.elements == 32
+                for columns in weight.elements == 1 ? [1, 51, 1100] : byPieces ? [32, 160, 1056] : [256, 1280] {
                     let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: tokens, bf16: false)
                     #expect(error <= 3e-6 * max(largest, 1), "\(level) \(tokens) x \(columns)")
                 }
