@@ -7,37 +7,16 @@ were damaged at random, safetensors accepts as well: Pannier is the stricter one
 import json
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
 
 import gguf
 from safetensors import safe_open
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
+import common
+from common import ROOT, SAMPLE, check, pannier, run
+
 GOLDEN = ROOT / "Tests/ContainersTests/Golden"
-checks = 0
-
-
-def check(what, truth):
-    global checks
-    checks += 1
-    if not truth:
-        sys.exit(f"FAILED: {what}")
-    print(f"  ok  {what}")
-
-
-def run(*arguments):
-    return subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True, errors="replace")
-
-
-def pannier(*arguments):
-    done = run(*arguments)
-    if done.returncode:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))}\n{done.stderr}")
-    return done.stdout
 
 
 def tensors(path):
@@ -109,7 +88,7 @@ def main():
         splits(work)
         byte_orders()
         damaged(work)
-    print(f"{checks} checks passed")
+    print(f"{common.checks} checks passed")
 
 
 main()

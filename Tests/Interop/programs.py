@@ -9,31 +9,15 @@ import hashlib
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy
 import torch
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
+import common
+from common import PANNIER, SAMPLE, check, pannier
+
 IDS = [1, 300, 359, 478, 292, 603, 977, 301, 977, 441, 261, 416]
-checks = 0
-
-
-def check(what, truth):
-    global checks
-    checks += 1
-    if not truth:
-        sys.exit(f"FAILED: {what}")
-    print(f"  ok  {what}")
-
-
-def pannier(*arguments):
-    done = subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))}\n{done.stderr}")
 
 
 def same(a, b):
@@ -110,7 +94,7 @@ def main():
             capture_output=True, text=True).stdout
         check("llama.cpp: loads the GGUF and goes on as `pannier run` does",
               len(text) > 40 and expected.rstrip().endswith(text.rstrip()))
-    print(f"{checks} passed, 0 failed")
+    print(f"{common.checks} passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import warnings
 import zipfile
@@ -19,30 +17,10 @@ import zipfile
 import torch
 from safetensors.torch import load_file
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = os.environ.get("PANNIER", ROOT / ".build/release/pannier")
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
+import common
+from common import SAMPLE, check, pannier, run
+
 warnings.filterwarnings("ignore")
-checks = 0
-
-
-def check(what, truth):
-    global checks
-    checks += 1
-    if not truth:
-        sys.exit(f"FAILED: {what}")
-    print(f"  ok  {what}")
-
-
-def run(*arguments):
-    return subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-
-
-def pannier(*arguments):
-    done = run(*arguments)
-    if done.returncode:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))}\n{done.stderr}")
-    return done.stdout
 
 
 def same(a, b):
@@ -181,7 +159,7 @@ def main():
         reading(work, original)
         refusing(work, original)
         writing(work, original)
-    print(f"{checks} checks")
+    print(f"{common.checks} checks")
 
 
 main()
