@@ -9,6 +9,7 @@
 
 // The table of the IQ4 formats (kvalues_iq4nl of ggml-common.h).
 static const float pannier_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+static const int8_t pannier_iq4_bytes[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 #endif
 
 #define PANNIER_KERNELS "matvec.inc"

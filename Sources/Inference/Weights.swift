@@ -103,8 +103,8 @@ public final class WeightMatrix: @unchecked Sendable {
         case .f32: PANNIER_WEIGHT_F32
         case .f16: PANNIER_WEIGHT_F16
         case .bf16: PANNIER_WEIGHT_BF16
-        case .q8_0: PANNIER_WEIGHT_Q8_0
         // These loops take four blocks at a time.
+        case .q8_0 where columns % 128 == 0: PANNIER_WEIGHT_Q8_0
         case .q4_0 where columns % 128 == 0: PANNIER_WEIGHT_Q4_0
         case .q4_1 where columns % 128 == 0: PANNIER_WEIGHT_Q4_1
         case .q5_0 where columns % 128 == 0: PANNIER_WEIGHT_Q5_0

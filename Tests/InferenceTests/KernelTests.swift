@@ -64,11 +64,12 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
 @Suite(.serialized) struct KernelTests {
     /// Products of `rows` x `columns` weights with some tokens: the largest error, and the largest product.
     private func errors(
-        _ weight: WeightCase, rows: Int, columns: Int, tokens: Int, bf16: Bool
+        _ weight: WeightCase, rows: Int, columns: Int, tokens: Int, bf16: Bool,
+        activation: (_ noise: Float, _ column: Int) -> Float = { noise, _ in noise }
     ) throws -> (error: Double, largest: Double) {
         var noise = Noise(state: UInt64(rows * 31 + columns + tokens))
         let values = (0..<rows * columns).map { _ in noise.next() }
-        let x = (0..<tokens * columns).map { _ in noise.next() }
+        let x = (0..<tokens * columns).map { activation(noise.next(), $0 % columns) }
         let bytes = weight.encode(values, rows: rows, columns: columns)
         let rowBytes = columns / weight.elements * weight.bytes
         let decode = try #require(weight.decode)
@@ -133,6 +134,34 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                     let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: tokens, bf16: false)
                     #expect(error <= 3e-6 * max(largest, 1), "\(level) \(tokens) x \(columns)")
                 }
+            }
+        }
+    }
+
+    /// Activations of one token as models have them: a few of them thousands of times the others, groups of nothing, and
+    /// values near the ends of the range.
+    @Test(arguments: WeightCase.all) fileprivate func oneTokenKeepsUnevenActivations(_ weight: WeightCase) throws {
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        func outliers(_ x: Float, _ column: Int) -> Float { column % 97 == 5 ? x * 3000 : column / 128 % 3 == 1 ? 0 : x }
+        func tiny(_ x: Float, _ column: Int) -> Float { x * 1e-20 }
+        func huge(_ x: Float, _ column: Int) -> Float { x * 1e32 }
+        for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
+            let level = pannier_cpu_force(pannier_cpu_level(raw))
+            for (name, activation) in [("outliers", outliers), ("tiny", tiny), ("huge", huge)] {
+                let (error, largest) = try errors(
+                    weight, rows: 53, columns: 1280, tokens: 1, bf16: false, activation: activation)
+                #expect(error <= 2e-6 * largest && largest > 0, "\(level) \(name)")
+            }
+        }
+    }
+
+    @Test(arguments: WeightCase.all) fileprivate func whatIsNotFiniteShowsInTheProduct(_ weight: WeightCase) throws {
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
+            _ = pannier_cpu_force(pannier_cpu_level(raw))
+            for bad in [Float.nan, .infinity, -.infinity] {
+                let (error, _) = try errors(weight, rows: 3, columns: 512, tokens: 1, bf16: false) { $1 == 300 ? bad : $0 }
+                #expect(!error.isFinite)
             }
         }
     }

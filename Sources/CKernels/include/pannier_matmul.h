@@ -2,7 +2,8 @@
 //
 // A weight matrix stays in the file's own bytes. For a batch, a tile of it is decoded to f32 (or bf16) once and
 // multiplied with every token of the batch: lanes along the batch, activations packed into panels beforehand. For one
-// token, decoding and multiplying are one loop, bound by memory. Sums are kept in f32 with many accumulators.
+// token, decoding and multiplying are one loop, bound by memory. Sums are kept in f32 with many accumulators; at the AVX2
+// level those of one token and quantized weights are kept in integers, exactly, of activations in 30 bits (matvec_fixed.inc).
 #ifndef PANNIER_MATMUL_H
 #define PANNIER_MATMUL_H
 
@@ -16,8 +17,8 @@ extern "C" {
 /// Decodes `count` values, a multiple of the format's block, from the blocks at `src`.
 typedef void (*pannier_decode_fn)(const void *src, float *dst, int64_t count);
 
-/// Formats whose product with one token has a loop of its own. Values match nothing on disk. Those of 32 values a block,
-/// but Q8_0, are for whole groups of 128 columns.
+/// Formats whose product with one token has a loop of its own. Values match nothing on disk. Those of 32 values a block
+/// are for whole groups of 128 columns.
 typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_OTHER = 0, ///< decoded piece by piece with `decode`
     PANNIER_WEIGHT_F32,
@@ -33,7 +34,7 @@ typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_Q4_K,
     PANNIER_WEIGHT_Q5_K,
     PANNIER_WEIGHT_Q6_K,
-    PANNIER_WEIGHT_IQ4_NL, ///< with AVX-512 only, elsewhere as OTHER; and the next
+    PANNIER_WEIGHT_IQ4_NL, ///< with AVX2 or AVX-512, elsewhere as OTHER; and the next
     PANNIER_WEIGHT_IQ4_XS,
 } pannier_weight_kind;
 
