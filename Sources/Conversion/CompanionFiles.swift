@@ -39,6 +39,13 @@ struct CompanionFiles: Sendable {
         }
     }
 
+    /// The files beside a checkpoint that are read with it; a GGUF has everything within.
+    static func inputs(beside reader: any CheckpointReader) -> [FileIdentity] {
+        guard reader.kind != .gguf else { return [] }
+        let folder = Paths.parent(reader.path)
+        return Companions.present(in: folder).compactMap { Paths.identity(Paths.join(folder, $0)) }
+    }
+
     /// Carries all files beside a checkpoint whose tensors keep their names: its config is still theirs.
     static func carryAll(besides path: String, into staged: StagedOutput) throws {
         let folder = Paths.kind(path) == .folder ? path : Paths.parent(path)

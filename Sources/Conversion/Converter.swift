@@ -11,6 +11,8 @@ public import Tensors
 /// Converts an open, recognised checkpoint.
 public struct Converter: Sendable {
     private let reader: any CheckpointReader
+    /// Files that are read, none of which the output may replace.
+    private let inputs: [FileIdentity]
     private let request: ConversionRequest
     /// Writes what lies beside the weights in a folder.
     private let companions: @Sendable (StagedOutput) throws -> Void
@@ -43,6 +45,7 @@ public struct Converter: Sendable {
             plan = ConversionPlan(steps: try planner.steps(), warnings: source.leftBehind)
         }
         reader = source.reader
+        inputs = source.inputs
         self.request = request
         companions = CompanionFiles(source, request, plan).write
     }
@@ -58,6 +61,7 @@ public struct Converter: Sendable {
         if case .fixed(let dtype) = request.precision { try TensorPlanner.check(dtype, in: request.container) }
         plan = try CarryPlanner(reader: reader, container: request.container, precision: request.precision).plan()
         self.reader = reader
+        inputs = reader.files.map(\.identity) + CompanionFiles.inputs(beside: reader)
         self.request = request
         split = nil
         companions = { staged in try CompanionFiles.carryAll(besides: reader.path, into: staged) }
@@ -66,6 +70,7 @@ public struct Converter: Sendable {
     /// A conversion whose plan was made elsewhere (quantizing).
     init(_ source: ModelSource, _ request: ConversionRequest, plan: ConversionPlan, split: [[Int]]? = nil) {
         reader = source.reader
+        inputs = source.inputs
         self.request = request
         self.plan = plan
         self.split = split
@@ -109,7 +114,7 @@ public struct Converter: Sendable {
         compareEvery: Int = 0, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> Outcome {
         var options = request.output
-        options.inputs += reader.files.map(\.identity)
+        options.inputs += inputs
         let makesFolder = request.makesFolder
         let staged =
             makesFolder

@@ -1,6 +1,6 @@
 // A checkpoint with everything that belongs to it: container, layout, config, and the folder its other files lie in.
 
-internal import Bytes
+public import Bytes
 internal import Containers
 public import Layouts
 internal import ModelFiles
@@ -40,6 +40,12 @@ public struct ModelSource: Sendable {
     public let hasUnexplainedRoPEFactors: Bool
 
     public var config: ModelConfig { match.config }
+
+    /// All files that are read for this checkpoint, none of which an output may replace: weights, config, tokenizer.
+    public var inputs: [FileIdentity] {
+        let config = configFile?.path.flatMap { Paths.identity($0) }
+        return reader.files.map(\.identity) + [config].compactMap { $0 } + CompanionFiles.inputs(beside: reader)
+    }
 
     /// Opens and recognises a checkpoint.
     /// - Throws: what the container's reader, the config's reader or the recognition throws.

@@ -17,7 +17,7 @@ enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
 }
 
 struct CommonOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Use N threads (default: all cores).", valueName: "N"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Use N threads (default: all cores).", valueName: "N"))
     var threads: Int?
 
     @Flag(name: [.short, .long], help: "Print results and errors only.")

@@ -55,7 +55,18 @@ enum Program {
             exit(error.exitStatus)
         } catch {
             Console.flush()
+            if Pannier.exitCode(for: error) == .validationFailure { refuse(error) }
             Pannier.exit(withError: error)
         }
+    }
+
+    /// Says what is wrong with the command line in the form of all errors, and where its help is.
+    private static func refuse(_ error: any Error) -> Never {
+        let message = Pannier.message(for: error).split(whereSeparator: \.isWhitespace)
+        let help = Pannier.fullMessage(for: error).split(separator: "\n").last { $0.contains("--help'") }
+        Console.error(
+            CheckpointError(
+                .usage, message.joined(separator: " "), remedy: help.map { String($0.drop { $0 == " " }) }))
+        exit(CheckpointError(.usage, "").exitStatus)
     }
 }

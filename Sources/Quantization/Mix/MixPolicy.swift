@@ -4,6 +4,7 @@
 // llama-quant.cpp: llama_tensor_get_type, tensor_type_fallback, tensor_requires_imatrix).
 
 internal import Bytes
+internal import Dispatch
 public import Tensors
 
 /// What the rules ask about a model.
@@ -145,6 +146,7 @@ public struct MixPolicy {
     /// Decides for all tensors of a model, given in the order in which they are written: rules count positions.
     public func decide(_ tensors: [MixTensor]) throws -> [MixDecision] {
         var state = Counters()
+        let overrides = try fittingOverrides(tensors.map(\.name))
         for tensor in tensors {
             switch TensorCategory(tensorName: tensor.name) {
             case .attentionV: state.values += 1
@@ -152,7 +154,7 @@ public struct MixPolicy {
             default: break
             }
         }
-        return try tensors.map { try decide($0, &state) }
+        return try tensors.map { try decide($0, overrides[$0.name], &state) }
     }
 
     /// Positions, by role, among the tensors that the rules have seen.
@@ -163,7 +165,9 @@ public struct MixPolicy {
         var tiedOutput = true
     }
 
-    private func decide(_ tensor: MixTensor, _ state: inout Counters) throws -> MixDecision {
+    private func decide(
+        _ tensor: MixTensor, _ override: TypeOverride?, _ state: inout Counters
+    ) throws -> MixDecision {
         let role = TensorCategory(tensorName: tensor.name)
         var decision = MixDecision(
             name: tensor.name, from: tensor.type, type: tensor.type, reason: "", needsMatrix: false, isFallback: false)
@@ -182,7 +186,7 @@ public struct MixPolicy {
         }
 
         if let type = options.embeddingType, role == .tokenEmbedding,
-            tensor.name == "token_embd.weight" || override(for: tensor.name) == nil
+            tensor.name == "token_embd.weight" || override == nil
         {
             decision.type = type
             decision.reason = "--token-embedding-type"
@@ -195,7 +199,7 @@ public struct MixPolicy {
             decision.type = defaultType
             decision.reason = "\(options.fileType): every matrix"
         } else {
-            if let rule = override(for: tensor.name) {
+            if let rule = override {
                 decision.type = rule.type
                 decision.reason = "--tensor-type \(rule.pattern)"
             } else if options.pure {
@@ -216,8 +220,29 @@ public struct MixPolicy {
         return decision
     }
 
-    private func override(for name: String) -> TypeOverride? {
-        patterns.first { name.firstMatch(of: $0.1) != nil }?.0
+    /// The first pattern that fits, by name.
+    ///
+    /// The time of matching may double with each character of a name, as of `(a*)*(a*)*b`. So it is done beside, and
+    /// given up when it takes longer than any pattern that somebody means.
+    /// - Throws: a usage error then.
+    private func fittingOverrides(_ names: [String]) throws -> [String: TypeOverride] {
+        guard !patterns.isEmpty else { return [:] }
+        nonisolated(unsafe) let patterns = patterns
+        let found = Locked<[String: TypeOverride]>([:]), done = DispatchSemaphore(value: 0)
+        DispatchQueue.global().async {
+            for name in names {
+                guard let rule = patterns.first(where: { name.firstMatch(of: $0.1) != nil })?.0 else { continue }
+                found.withValue { $0[name] = rule }
+            }
+            done.signal()
+        }
+        guard done.wait(timeout: .now() + 5) == .success else {
+            throw CheckpointError(
+                .usage, "a tensor type's pattern takes too long to match",
+                found: patterns.map(\.0.pattern).joined(separator: ", "),
+                remedy: "write it without repetitions of repetitions, such as (a*)*")
+        }
+        return found.withValue { $0 }
     }
 
     private func requireWholeBlocks(_ tensor: MixTensor, _ type: DType) throws {

@@ -91,8 +91,8 @@ struct Convert: ParsableCommand {
 
             EXAMPLE
               pannier convert iter-1430512-ckpt.pth -o TinyLlama-hf
-              pannier convert TinyLlama-hf -o tinyllama-bf16.gguf
-              pannier convert tinyllama-bf16.gguf -o tinyllama-lit --to pytorch --layout litgpt
+              pannier convert TinyLlama-hf -o tinyllama.gguf
+              pannier convert tinyllama.gguf -o lit --to pytorch --layout litgpt
             """)
 
     @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
@@ -109,18 +109,18 @@ struct Convert: ParsableCommand {
     @Option(help: ArgumentHelp("The precision: auto, f32, f16, bf16 or q8_0.", valueName: "dtype"))
     var dtype: PrecisionArgument = .auto
 
-    @Option(help: ArgumentHelp("Bytes of tensors in one file, at most: 4GB.", valueName: "size"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Bytes of tensors in one file, at most: 4GB.", valueName: "size"))
     var shardSize: ByteSize?
 
-    @Option(help: ArgumentHelp("The model's name in a GGUF.", valueName: "name"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("The model's name in a GGUF.", valueName: "name"))
     var modelName: String?
 
     @Option(
         help: ArgumentHelp(
             "Set a metadata key of a GGUF: KEY=TYPE:VALUE, as in general.license=str:mit or general.tags=arr[str]:a,b.",
-            valueName: "k=type:v"),
-        transform: { try MetadataArgument($0) })
-    var metadata: [MetadataArgument] = []
+            valueName: "k=type:v"))
+    var metadata: [String] = []
 
     @Flag(help: "Write a GGUF with the tokenizer and without tensors.")
     var vocabOnly = false
@@ -128,6 +128,10 @@ struct Convert: ParsableCommand {
     @OptionGroup var dimensions: SourceArguments
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if shardSize?.bytes == 0 { throw ValidationError("--shard-size takes at least one byte") }
+    }
 
     func run() throws {
         common.apply()
@@ -142,7 +146,7 @@ struct Convert: ParsableCommand {
         request.shardSize = shardSize?.bytes
         request.modelName = modelName
         request.vocabularyOnly = vocabOnly
-        for entry in metadata { request.overrides[entry.key] = entry.value }
+        request.overrides = try MetadataArgument.entries(metadata)
         let converter = try keepsNames ? keeping(request) : recognised(request)
         for warning in converter.plan.warnings { Console.warning(warning) }
         if output.dryRun {

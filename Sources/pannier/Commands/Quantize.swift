@@ -29,7 +29,9 @@ struct Quantize: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The type of the file: Q4_K_M, Q8_0, ...", valueName: "type"))
     var type: String?
 
-    @Option(help: ArgumentHelp("Choose the best mix that fits into so many bytes.", valueName: "size"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Choose the best mix that fits into so many bytes.", valueName: "size"))
     var targetSize: ByteSize?
 
     @Option(help: ArgumentHelp("An importance matrix (GGUF, or the older .dat).", valueName: "file"), completion: .file())
@@ -62,13 +64,11 @@ struct Quantize: ParsableCommand {
     @Option(help: ArgumentHelp("Do not use the importance matrix for these tensors.", valueName: "pattern"))
     var excludeWeights: [String] = []
 
-    @Option(help: ArgumentHelp("Leave out layers: 3,5,7.", valueName: "list"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Leave out layers: 3,5,7.", valueName: "list"))
     var pruneLayers: String?
 
-    @Option(
-        help: ArgumentHelp("Set a metadata key: KEY=TYPE:VALUE.", valueName: "k=type:v"),
-        transform: { try MetadataArgument($0) })
-    var overrideKv: [MetadataArgument] = []
+    @Option(help: ArgumentHelp("Set a metadata key: KEY=TYPE:VALUE.", valueName: "k=type:v"))
+    var overrideKv: [String] = []
 
     @Flag(help: "Write as many files as the source has.")
     var keepSplit = false
@@ -92,11 +92,13 @@ struct Quantize: ParsableCommand {
         let request = try request()
         let opened = try ModelSource(
             source, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+        var writing = output.options
+        writing.inputs = [imatrix, tensorTypeFile].compactMap { $0.flatMap { Paths.identity($0) } }
         let conversion = ConversionRequest(
             destination: output.output, container: .gguf, layout: try Layouts.named("gguf-llama"),
-            output: output.options, threads: common.threadCount)
+            output: writing, threads: common.threadCount)
         let quantizer = try Quantizer(opened, conversion, request)
-        for warning in quantizer.plan.warnings { Console.warning(warning) }
+        for warning in quantizer.plan.warnings + unused(quantizer.plan, request) { Console.warning(warning) }
         if let choice = quantizer.choice { Console.note(choice) }
         if output.dryRun {
             PlanReport.print(
@@ -151,8 +153,24 @@ struct Quantize: ParsableCommand {
                     return layer
                 })
         }
-        for entry in overrideKv { request.metadata[entry.key] = entry.value }
+        request.metadata = try MetadataArgument.entries(overrideKv)
         return request
+    }
+
+    /// What was asked for and changes nothing, which is likelier a mistake in writing than meant.
+    private func unused(_ plan: ConversionPlan, _ request: QuantizationRequest) -> [String] {
+        var warnings: [String] = []
+        if imatrix == nil, !(includeWeights + excludeWeights).isEmpty {
+            warnings.append("--include-weights and --exclude-weights mean nothing without --imatrix")
+        }
+        if let matrix = request.importance, matrix.entries.isEmpty {
+            warnings.append("--include-weights and --exclude-weights leave nothing of the importance matrix")
+        }
+        let reasons = Set(plan.steps.compactMap(\.reason).map { $0.prefix { $0 != ";" } })
+        for override in request.overrides where !reasons.contains("--tensor-type \(override.pattern)"[...]) {
+            warnings.append("--tensor-type \(override.pattern) gives no tensor its type")
+        }
+        return warnings
     }
 
     private func tensorType(named name: String) throws -> DType {

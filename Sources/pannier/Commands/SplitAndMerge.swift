@@ -35,10 +35,11 @@ struct Split: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("Folder and beginning of the names.", valueName: "prefix"))
     var output: String
 
-    @Option(help: ArgumentHelp("Bytes of tensors in one file, at most: 2GB.", valueName: "size"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Bytes of tensors in one file, at most: 2GB.", valueName: "size"))
     var maxSize: ByteSize?
 
-    @Option(help: ArgumentHelp("Tensors in one file, at most.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Tensors in one file, at most.", valueName: "n"))
     var maxTensors: Int?
 
     @Flag(help: "Replace files that are there already.")
@@ -54,6 +55,7 @@ struct Split: ParsableCommand {
             throw ValidationError("give one of --max-size and --max-tensors")
         }
         if let maxTensors, maxTensors < 1 { throw ValidationError("--max-tensors takes a number from 1") }
+        if maxSize?.bytes == 0 { throw ValidationError("--max-size takes at least one byte") }
     }
 
     func run() throws {
@@ -65,7 +67,8 @@ struct Split: ParsableCommand {
             to: output, limit: limit, options: OutputOptions(force: force, sync: !noSync)
         ) { bar.advance(by: $0) }
         bar.finish()
-        for name in names { Console.print(Paths.join(Paths.parent(output), name)) }
+        let folder = output.contains("/") ? Paths.parent(output) : ""
+        for name in names { Console.print(folder.isEmpty ? name : Paths.join(folder, name)) }
     }
 }
 
