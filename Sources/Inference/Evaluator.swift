@@ -24,7 +24,7 @@ public struct TextChunks: Sendable {
     /// - Parameters:
     ///   - context: tokens in a chunk. A text shorter than that is one chunk.
     ///   - limit: chunks at most; nil for all. What does not fill a chunk is left out.
-    /// - Throws: `usage` where there is nothing to score.
+    /// - Throws: `unsupported` where there is nothing to score.
     public init(_ text: String, tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws {
         var tokens = tokenizer.encode(text)
         let bos = tokenizer.addsBos ? tokenizer.bosID : nil
@@ -36,9 +36,9 @@ public struct TextChunks: Sendable {
     public init(tokens: [Int], bos: Int?, context: Int, limit: Int? = nil) throws {
         let context = min(max(0, context), tokens.count)
         guard context >= 4 else {
-            throw CheckpointError(
-                .usage, "the text is too short to evaluate", expected: "at least 4 tokens", found: "\(context)",
-                remedy: "give a longer text, or a longer --context")
+            throw CheckpointError.unsupported(
+                "the text is too short to evaluate", expected: "at least 4 tokens", found: "\(context)",
+                remedy: "give a longer text")
         }
         self.context = context
         self.tokens = tokens
@@ -89,6 +89,15 @@ struct RunningMean {
     }
 }
 
+extension CheckpointError {
+    /// The model computes NaN: its weights hold some, or its config does not fit them.
+    static func noNumbers(in place: String) -> CheckpointError {
+        malformed(
+            "the model's results are no numbers", place: place, found: "NaN",
+            remedy: "`pannier verify --deep` lists which weights are broken")
+    }
+}
+
 /// Evaluates a model on a text.
 public struct Evaluator {
     let transformer: Transformer
@@ -102,17 +111,25 @@ public struct Evaluator {
 
     /// - Parameters:
     ///   - logits: where the logits of every token are written as a .npy array, beside scoring.
-    ///   - progress: is told of each chunk that is done, with the perplexity so far.
+    ///   - progress: is told after every batch how many tokens are done, with the perplexity so far.
+    /// - Throws: `usage` for chunks that do not fit into the memory, `malformed` where the model gives NaN.
     public func perplexity(
-        _ chunks: TextChunks, logits: NPYWriter? = nil, progress: (_ done: Int, _ perplexity: Double) -> Void = { _, _ in }
+        _ chunks: TextChunks, logits: NPYWriter? = nil,
+        progress: @escaping (_ tokens: Int, _ perplexity: Double) -> Void = { _, _ in }
     ) throws -> Evaluation {
+        try KVCache.check(transformer.config, tokens: chunks.context)
         var mean = RunningMean(), computed = 0
         var clock = Stopwatch()
+        var observer = ForwardObserver()
+        observer.batch = { tokens in
+            computed += tokens
+            progress(computed, exp(mean.mean))
+        }
         for chunk in 0..<chunks.count {
             let tokens = chunks[chunk]
             let cache = KVCache(transformer.config)
             let wanted = logits == nil ? chunks.scored : 0..<tokens.count
-            try transformer.forward(tokens, cache: cache, wanted: wanted) { block in
+            try transformer.forward(tokens, cache: cache, wanted: wanted, observer: observer) { block in
                 for token in 0..<block.tokens {
                     let position = block.first + token
                     if chunks.scored.contains(position) {
@@ -121,8 +138,7 @@ public struct Evaluator {
                 }
                 try logits?.append(UnsafeBufferPointer(start: block.values, count: block.tokens * block.vocab))
             }
-            computed += tokens.count
-            progress(chunk + 1, exp(mean.mean))
+            guard !mean.mean.isNaN else { throw CheckpointError.noNumbers(in: "chunk \(chunk + 1)") }
         }
         let seconds = clock.lap()
         return Evaluation(

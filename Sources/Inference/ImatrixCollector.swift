@@ -16,9 +16,16 @@ public final class ImatrixCollector {
     public init(_ transformer: Transformer) { self.transformer = transformer }
 
     /// Runs the chunks of a text through the model.
-    /// - Parameter progress: is told of each chunk that is done.
-    public func collect(_ chunks: TextChunks, progress: (Int) -> Void = { _ in }) throws {
+    /// - Parameter progress: is told after every batch how many tokens are done.
+    /// - Throws: `usage` for chunks that do not fit into the memory, `malformed` where the model gives NaN.
+    public func collect(_ chunks: TextChunks, progress: @escaping (_ tokens: Int) -> Void = { _ in }) throws {
+        try KVCache.check(transformer.config, tokens: chunks.context)
         var observer = ForwardObserver()
+        var computed = 0
+        observer.batch = { tokens in
+            computed += tokens
+            progress(computed)
+        }
         observer.input = { roles, tokens, columns, values in
             // Projections of the same input share its sums until the end.
             guard let first = roles.first, first.role != .output else { return }
@@ -36,7 +43,9 @@ public final class ImatrixCollector {
             try transformer.forward(
                 chunks[chunk], cache: KVCache(transformer.config), wanted: 0..<0, observer: observer
             ) { _ in }
-            progress(chunk + 1)
+            guard sums.values.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
+                throw CheckpointError.noNumbers(in: "chunk \(chunk + 1)")
+            }
         }
     }
 

@@ -1,6 +1,15 @@
 // What a sequence's earlier tokens leave behind for attention.
 
+internal import Bytes
 public import Tensors
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#elseif canImport(Darwin)
+    internal import Darwin
+#endif
 
 /// Keys (after RoPE) and values of every layer, f32, `[layer][head][position][headDim]`. It grows as it is used.
 public final class KVCache {
@@ -17,6 +26,19 @@ public final class KVCache {
         layers = config.layers
         heads = config.kvHeads
         headDim = config.headDim
+    }
+
+    /// Refuses a sequence whose keys and values this machine has no memory for, before the system ends the program.
+    /// - Throws: `usage`.
+    public static func check(_ config: ModelConfig, tokens: Int) throws {
+        let perToken = Double(config.layers) * Double(config.kvHeads) * Double(config.headDim) * 8
+        let needed = perToken * Double(tokens)
+        let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
+        guard memory > 0, needed > memory else { return }
+        throw CheckpointError(
+            .usage, "the keys and values of a sequence of \(tokens) tokens do not fit into the memory",
+            expected: "at most \(Int(memory / perToken)) tokens", found: "\(tokens)",
+            remedy: "choose a smaller --context, or a shorter prompt")
     }
 
     /// Forgets everything from a position on.

@@ -50,7 +50,13 @@ public struct LanguageModel: Sendable {
     public func prompt(_ text: String) throws -> [Int] { try tokenizer().prompt(text) }
 
     /// The ids of a conversation up to where the assistant is to speak, in the model's chat form.
-    public func prompt(_ turns: [ChatMessage]) throws -> [Int] { try tokenizer().prompt(turns) }
+    public func prompt(_ turns: [ChatMessage]) throws -> [Int] {
+        do {
+            return try tokenizer().prompt(turns)
+        } catch let error as CheckpointError {
+            throw error.at(file: path)
+        }
+    }
 
     /// Tokens that end a text: the tokenizer's and the config's.
     public var endTokens: Set<Int> {

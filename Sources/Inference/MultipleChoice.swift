@@ -3,6 +3,7 @@
 
 internal import Bytes
 internal import JSONText
+internal import Tensors
 public import Tokenizers
 
 /// One question.
@@ -47,6 +48,10 @@ extension ChoiceQuestion {
                     expected: #"{"context": "...", "choices": ["...", "..."], "answer": 0}"#)
             }
             let texts = choices.compactMap { $0 }
+            guard !context.isEmpty || !texts.contains("") else {
+                throw CheckpointError.malformed(
+                    "an empty choice without a context leaves nothing to score", file: path, place: "line \(index + 1)")
+            }
             let answer = json["answer"]?.integer ?? json["answer"]?.string.flatMap { texts.firstIndex(of: $0) }
             guard let answer, texts.indices.contains(answer) else {
                 throw CheckpointError.malformed(
@@ -82,7 +87,8 @@ extension Evaluator {
         for (index, question) in questions.enumerated() {
             let scores = try question.choices.indices.map { try logLikelihood(question, choice: $0, tokenizer) }
             likelihoods[question.task, default: []].append(scores)
-            let normalized = zip(scores, question.choices).map { $0 / Double(max(1, $1.unicodeScalars.count)) }
+            guard !scores.contains(where: \.isNaN) else { throw CheckpointError.noNumbers(in: "question \(index + 1)") }
+            let normalized = zip(scores, question.choices).map { $0 / Double($1.unicodeScalars.count) }
             if sums[question.task] == nil { order.append(question.task) }
             var sum = sums[question.task] ?? (0, 0, 0)
             sum.right += Self.best(scores) == question.answer ? 1 : 0
@@ -108,7 +114,8 @@ extension Evaluator {
     }
 
     /// Log-likelihood of a choice after its context. The two are encoded together, and the context alone tells where
-    /// the choice begins; blanks at the context's end count to the choice.
+    /// the choice begins; blanks at the context's end count to the choice. Of a question longer than the model's context
+    /// the last tokens count, with one more than it has positions, as the last one is predicted only.
     private func logLikelihood(_ question: ChoiceQuestion, choice: Int, _ tokenizer: Tokenizer) throws -> Double {
         var context = question.context, continuation = question.continuation(choice)
         while let last = context.last, last.isWhitespace {
@@ -116,13 +123,21 @@ extension Evaluator {
             context.removeLast()
         }
         let bos = tokenizer.addsBos ? [tokenizer.bosID].compactMap { $0 } : []
-        let whole = bos + tokenizer.encode(context + continuation)
+        var whole = bos + tokenizer.encode(context + continuation)
         var start = bos.count + tokenizer.encode(context).count
         // Without a context there is bos, or else the first token goes unscored.
         start = max(1, min(start, whole.count - 1))
         guard whole.count > start else { return -.infinity }
+        let positions = transformer.config.context
+        if positions > 0, whole.count > positions + 1 {
+            start = max(1, start - (whole.count - positions - 1))
+            whole.removeFirst(whole.count - positions - 1)
+        }
+        try KVCache.check(transformer.config, tokens: whole.count)
         var likelihood = 0.0
-        try transformer.forward(whole, cache: KVCache(transformer.config), wanted: start - 1..<whole.count - 1) { block in
+        // The last token is predicted and not read.
+        let read = Array(whole.dropLast())
+        try transformer.forward(read, cache: KVCache(transformer.config), wanted: start - 1..<read.count) { block in
             for token in 0..<block.tokens {
                 likelihood -= Self.nll(of: whole[block.first + token + 1], in: block[token])
             }

@@ -73,6 +73,16 @@ public struct ParityReport: Sendable {
     public var ok: Bool { meanKLD <= limit && faults.isEmpty && firstDivergentLayer == nil }
 }
 
+/// What `parity` is at, for a display of progress.
+public enum ParityStage: Sendable {
+    /// Running both models over the text; counts tokens, each once a model.
+    case predictions
+    /// Each layer of the candidate on the reference's hidden state.
+    case layers
+    /// Undoing known mistakes; counts the layers that are wrong.
+    case faults
+}
+
 /// Compares a candidate with a reference.
 public final class ParityComparison {
     let reference: LanguageModel
@@ -81,6 +91,8 @@ public final class ParityComparison {
     let right: Transformer
     /// Rows of the smaller vocabulary: logits are compared over these.
     let vocab: Int
+    /// Tokens for which one model runs before the other does: what a transformer computes at once.
+    private static let piece = 256
 
     /// - Throws: `unsupported` where the two have different widths, so that nothing can be compared.
     public init(reference: LanguageModel, candidate: LanguageModel, threads: Int) throws {
@@ -94,24 +106,33 @@ public final class ParityComparison {
     /// - Parameters:
     ///   - limit: of the mean KL divergence; nil takes one that suits the candidate's formats.
     ///   - layers: compare every layer as well, and look for the fault where there is one.
+    ///   - progress: is told how much of a stage is done.
+    /// - Throws: `usage` for chunks that do not fit into the memory, `unsupported` for ids that the reference does not
+    ///   know and for a text without tokens enough.
     public func run(
         text: String, context: Int, chunks limitOfChunks: Int?, limit: Double?, layers: Bool,
-        progress: (_ done: Int, _ of: Int) -> Void = { _, _ in }
+        progress: (_ stage: ParityStage, _ done: Int, _ of: Int) -> Void = { _, _, _ in }
     ) throws -> ParityReport {
         let tokenizer = try reference.tokenizer()
         let chunks = try TextChunks(text, tokenizer: tokenizer, context: context, limit: limitOfChunks)
+        for model in [left, right] { try KVCache.check(model.config, tokens: chunks.context) }
         var report = ParityReport()
         report.limit = limit ?? ExpectedError.divergenceLimit(candidate.weights)
         checkVocabularies(text, tokenizer, &report)
         var hiddenError = HiddenError(layers: left.config.layers)
         let comparable = left.config.hidden == right.config.hidden && left.config.layers == right.config.layers
         try withUnsafeMutablePointer(to: &hiddenError) {
-            try compare(chunks, comparable && layers ? $0 : nil, &report, progress)
+            do {
+                try compare(chunks, comparable && layers ? $0 : nil, &report, progress)
+            } catch let error as CheckpointError {
+                // The ids are the reference's: one that is out of its range is its tokenizer's fault.
+                throw error.at(file: reference.path)
+            }
         }
         if layers, comparable {
             let probe = try ParityProbe(self, tokens: Array(chunks[0].prefix(128)))
-            report.layers = probe.layers(hiddenError)
-            if !report.ok { report.hints = try probe.hints(report) }
+            report.layers = probe.layers(hiddenError) { progress(.layers, $0, $1) }
+            if !report.ok { report.hints = try probe.hints(report) { progress(.faults, $0, $1) } }
         } else if layers {
             report.faults.append(
                 "the models differ in their dimensions (\(left.config.layers) and \(right.config.layers) layers of "
@@ -152,46 +173,61 @@ public final class ParityComparison {
 
     private func compare(
         _ chunks: TextChunks, _ hiddenError: UnsafeMutablePointer<HiddenError>?, _ report: inout ParityReport,
-        _ progress: (Int, Int) -> Void
+        _ progress: (ParityStage, Int, Int) -> Void
     ) throws {
         var sums = (squared: 0.0, reference: 0.0, largest: 0.0, same: 0)
         var nll = (reference: RunningMean(), candidate: RunningMean())
-        let width = left.config.vocab
-        var logits = [Float](repeating: 0, count: chunks.scored.count * width)
+        let width = left.config.vocab, total = 2 * chunks.count * chunks.context
+        var logits = [Float](repeating: 0, count: min(Self.piece, chunks.context) * width)
+        var computed = 0
+        progress(.predictions, 0, total)
         for chunk in 0..<chunks.count {
             let tokens = chunks[chunk]
-            var states = HiddenStates()
-            var observer = ForwardObserver()
-            if hiddenError != nil { observer.hidden = { states.keep($0, $2, self.left.config.hidden, $3) } }
-            try left.forward(tokens, cache: KVCache(left.config), wanted: chunks.scored, observer: observer) { block in
-                let at = (block.first - chunks.scored.lowerBound) * width
-                for index in 0..<block.tokens * width { logits[at + index] = block.values[index] }
-                for token in 0..<block.tokens {
-                    nll.reference.add(Evaluator.nll(of: tokens[block.first + token + 1], in: block[token]))
-                }
-            }
             // A smaller vocabulary cannot be asked about the ids it does not have.
             let known = tokens.map { $0 < right.config.vocab ? $0 : 0 }
-            if let hiddenError {
-                observer.hidden = { hiddenError.pointee.add($0, states, at: $1, $2, self.left.config.hidden, $3) }
-            }
-            try right.forward(known, cache: KVCache(right.config), wanted: chunks.scored, observer: observer) { block in
-                for token in 0..<block.tokens {
-                    let position = block.first + token
-                    nll.candidate.add(Evaluator.nll(of: known[position + 1], in: block[token]))
-                    let difference = logits.withUnsafeBufferPointer { reference in
-                        pannier_compare_logits(
-                            reference.baseAddress.map { $0 + (position - chunks.scored.lowerBound) * width },
-                            block.values + token * block.vocab, Int64(vocab))
+            let caches = (left: KVCache(left.config), right: KVCache(right.config))
+            // The two take turns, so that logits and hidden states are kept of one piece only, however long a chunk is.
+            for start in stride(from: 0, to: tokens.count, by: Self.piece) {
+                let part = start..<min(tokens.count, start + Self.piece)
+                let scored = chunks.scored.clamped(to: part)
+                let wanted = scored.lowerBound - start..<scored.upperBound - start
+                var states = HiddenStates()
+                var observer = ForwardObserver()
+                if hiddenError != nil { observer.hidden = { states.keep($0, $2, self.left.config.hidden, $3) } }
+                try left.forward(Array(tokens[part]), cache: caches.left, wanted: wanted, observer: observer) { block in
+                    let at = (block.first - wanted.lowerBound) * width
+                    for index in 0..<block.tokens * width { logits[at + index] = block.values[index] }
+                    for token in 0..<block.tokens {
+                        nll.reference.add(Evaluator.nll(of: tokens[start + block.first + token + 1], in: block[token]))
                     }
-                    report.divergences.append(Float(difference.divergence))
-                    sums.squared += difference.squared_error
-                    sums.reference += difference.squared_reference
-                    if !(difference.largest <= sums.largest) { sums.largest = difference.largest }
-                    if difference.top_reference == difference.top_candidate { sums.same += 1 }
                 }
+                computed += part.count
+                progress(.predictions, computed, total)
+                if let hiddenError {
+                    observer.hidden = { hiddenError.pointee.add($0, states, at: $1, $2, self.left.config.hidden, $3) }
+                }
+                try right.forward(Array(known[part]), cache: caches.right, wanted: wanted, observer: observer) { block in
+                    for token in 0..<block.tokens {
+                        let index = block.first + token
+                        nll.candidate.add(Evaluator.nll(of: known[start + index + 1], in: block[token]))
+                        let difference = logits.withUnsafeBufferPointer { reference in
+                            pannier_compare_logits(
+                                reference.baseAddress.map { $0 + (index - wanted.lowerBound) * width },
+                                block.values + token * block.vocab, Int64(vocab))
+                        }
+                        report.divergences.append(Float(difference.divergence))
+                        sums.squared += difference.squared_error
+                        sums.reference += difference.squared_reference
+                        if !(difference.largest <= sums.largest) { sums.largest = difference.largest }
+                        if difference.top_reference == difference.top_candidate { sums.same += 1 }
+                    }
+                }
+                computed += part.count
+                progress(.predictions, computed, total)
             }
-            progress(chunk + 1, chunks.count)
+        }
+        for (model, mean) in [("reference", nll.reference.mean), ("candidate", nll.candidate.mean)] where mean.isNaN {
+            report.faults.append("the \(model)'s results are no numbers (NaN): `pannier verify --deep` says why")
         }
         let sorted = report.divergences.sorted { $0.isNaN ? false : $1.isNaN || $0 < $1 }
         report.tokens = sorted.count

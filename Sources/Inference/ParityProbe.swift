@@ -86,10 +86,13 @@ struct ParityProbe {
 
     // MARK: Layers
 
-    func layers(_ hidden: HiddenError) -> [LayerParity] {
-        var own = [embeddingError()]
-        for layer in 0..<layerCount { own.append(ownError(layer)) }
-        own.append(outputError())
+    func layers(_ hidden: HiddenError, progress: (_ done: Int, _ of: Int) -> Void) -> [LayerParity] {
+        var own: [Double] = []
+        progress(0, layerCount + 2)
+        for layer in -1...layerCount {
+            own.append(layer < 0 ? embeddingError() : layer < layerCount ? ownError(layer) : outputError())
+            progress(own.count, layerCount + 2)
+        }
         let inner = own[1...layerCount].sorted()
         let median = inner.isEmpty ? 0 : inner[(inner.count - 1) / 2]
         return own.enumerated().map { index, error in
@@ -115,14 +118,15 @@ struct ParityProbe {
 
     // MARK: Hints
 
-    func hints(_ report: ParityReport) throws -> [ParityHint] {
+    func hints(_ report: ParityReport, progress: (_ done: Int, _ of: Int) -> Void) throws -> [ParityHint] {
         let divergent = report.layers.filter(\.isDivergent)
         // Where no layer stands out, the worst one is looked at.
         let worst = report.layers.max { $0.ownError < $1.ownError }.map { [$0] } ?? []
         let suspects = divergent.isEmpty ? worst.filter { $0.ownError > 1e-5 } : divergent
         var hints = report.hints
         var inner: [ParityHint] = []
-        for suspect in suspects {
+        for (index, suspect) in suspects.enumerated() {
+            progress(index, suspects.count)
             switch suspect.layer {
             case -1: hints += embeddingHints(suspect)
             case layerCount: hints += outputHints(suspect)

@@ -1,5 +1,7 @@
 // Choosing the next token. The filters work in the order that llama.cpp has them: top-k, top-p, min-p, temperature.
 
+internal import Bytes
+
 #if canImport(Glibc)
     internal import Glibc
 #elseif canImport(Musl)
@@ -97,16 +99,26 @@ extension Transformer {
     ///   - cache: what the prompt follows.
     ///   - most: tokens to make at most.
     ///   - ends: tokens that end the text; they are not reported.
+    ///   - reading: is told of the prompt's tokens as they are read.
     ///   - body: is given each token as it comes; false ends the text.
+    /// - Throws: `usage` for a prompt that does not fit into the memory, `malformed` where the model gives NaN, and what
+    ///   `body` throws.
     public func generate(
-        _ prompt: [Int], cache: KVCache, most: Int, ends: Set<Int>, sampler: Sampler, _ body: (Int) throws -> Bool
+        _ prompt: [Int], cache: KVCache, most: Int, ends: Set<Int>, sampler: Sampler,
+        reading: ((_ tokens: Int) -> Void)? = nil, _ body: (Int) throws -> Bool
     ) throws -> GenerationReport {
+        try KVCache.check(config, tokens: prompt.count)
         var sampler = sampler
         var report = GenerationReport(promptTokens: prompt.count)
         var clock = Stopwatch()
-        var logits = try lastLogits(prompt, cache: cache)
+        var observer = ForwardObserver()
+        observer.batch = reading
+        var logits = try lastLogits(prompt, cache: cache, observer: observer)
         report.promptSeconds = clock.lap()
         while report.generatedTokens < most {
+            guard !logits.contains(where: \.isNaN) else {
+                throw CheckpointError.noNumbers(in: "token \(report.generatedTokens + 1)")
+            }
             let token = logits.withUnsafeBufferPointer { sampler.choose($0) }
             if ends.contains(token) {
                 report.ended = true

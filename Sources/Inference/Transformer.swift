@@ -25,6 +25,8 @@ public struct ForwardObserver {
     /// What projections are multiplied with, `[tokens, columns]`.
     public var input:
         ((_ roles: [TensorRole], _ tokens: Int, _ columns: Int, _ values: UnsafePointer<Float>) -> Void)?
+    /// Told of every batch that is done, its logits too: how far a long input is.
+    public var batch: ((_ tokens: Int) -> Void)?
 
     public init() {}
 }
@@ -132,14 +134,14 @@ public final class Transformer {
     /// - Parameters:
     ///   - wanted: indices in `tokens` whose logits are wanted; nil means the last one's.
     ///   - body: is given the wanted logits, some tokens at a time, in order.
-    /// - Throws: `usage` for ids outside the vocabulary, and what `body` throws.
+    /// - Throws: `unsupported` for ids outside the vocabulary, and what `body` throws.
     public func forward(
         _ tokens: [Int], cache: KVCache, wanted: Range<Int>? = nil, observer: ForwardObserver? = nil,
         _ body: (LogitsBlock) throws -> Void
     ) throws {
         if let stray = tokens.first(where: { $0 < 0 || $0 >= config.vocab }) {
-            throw CheckpointError(
-                .usage, "token id \(stray) is not in the vocabulary", expected: "0 ..< \(config.vocab)",
+            throw CheckpointError.unsupported(
+                "token id \(stray) is not in the model's vocabulary", expected: "0 ..< \(config.vocab)",
                 found: "\(stray)", remedy: "check that the tokenizer belongs to the model")
         }
         let wanted = wanted ?? max(0, tokens.count - 1)..<tokens.count
@@ -147,13 +149,14 @@ public final class Transformer {
             let part = Array(tokens[start..<min(tokens.count, start + batch)])
             forwardBatch(part, first: start, cache: cache, observer: observer)
             try project(wanted.clamped(to: start..<start + part.count), first: start, observer: observer, body)
+            observer?.batch?(part.count)
         }
     }
 
     /// The logits of the last token.
-    public func lastLogits(_ tokens: [Int], cache: KVCache) throws -> [Float] {
+    public func lastLogits(_ tokens: [Int], cache: KVCache, observer: ForwardObserver? = nil) throws -> [Float] {
         var last: [Float] = []
-        try forward(tokens, cache: cache) { last = Array($0[$0.tokens - 1]) }
+        try forward(tokens, cache: cache, observer: observer) { last = Array($0[$0.tokens - 1]) }
         return last
     }
 

@@ -45,19 +45,27 @@ struct Eval: ParsableCommand {
         common.apply()
         let opened = try model.open()
         let evaluator = Evaluator(try model.transformer(opened, common))
-        if let text { try score(text, opened, evaluator) }
-        if let tasks { try answer(tasks, opened, evaluator) }
+        do {
+            if let text { try score(text, opened, evaluator) }
+            if let tasks { try answer(tasks, opened, evaluator) }
+        } catch let error as CheckpointError {
+            throw error.at(file: opened.path)
+        }
     }
 
     private func score(_ path: String, _ model: LanguageModel, _ evaluator: Evaluator) throws {
         let chunks = try extent.cut(path, for: model)
-        let staged = try logits.map { try writing.staged($0, reading: model) }
+        let staged = try logits.map { try writing.staged($0, reading: [model], [path]) }
         let writer = try staged.map {
             try NPYWriter(creating: $0.path, rows: chunks.count * chunks.context, columns: model.config.vocab)
         }
-        let result = try evaluator.perplexity(chunks, logits: writer) { done, perplexity in
-            Console.detail("chunk \(done) of \(chunks.count): perplexity \(Human.fixed(perplexity, 4))")
+        let bar = ProgressBar("Evaluating", total: UInt64(chunks.count * chunks.context), unit: .things("tokens"))
+        let result = try evaluator.perplexity(chunks, logits: writer) { tokens, perplexity in
+            let soFar = "perplexity \(Human.fixed(perplexity, 4))"
+            bar.advance(to: tokens, remark: soFar)
+            if tokens % chunks.context == 0 { Console.detail("chunk \(tokens / chunks.context) of \(chunks.count): \(soFar)") }
         }
+        bar.finish()
         try writer?.finish()
         try staged?.publish()
         if json.json {
@@ -70,16 +78,17 @@ struct Eval: ParsableCommand {
         } else {
             Console.print(
                 "perplexity \(Human.fixed(result.perplexity, 4)) ± \(Human.fixed(result.perplexity * result.nllError, 4))")
-            Console.print("\(result.tokens) predictions in \(chunks.count) chunks of \(chunks.context) tokens")
+            let count = chunks.count == 1 ? "1 chunk" : "\(chunks.count) chunks"
+            Console.print("\(result.tokens) predictions in \(count) of \(chunks.context) tokens")
             Console.note("\(Human.fixed(result.tokensPerSecond, 1)) tokens/s")
         }
     }
 
     private func answer(_ path: String, _ model: LanguageModel, _ evaluator: Evaluator) throws {
         let questions = try ChoiceQuestion.read(path)
-        let results = try evaluator.answer(questions, tokenizer: model.tokenizer()) { done in
-            if done % 50 == 0 { Console.detail("\(done) of \(questions.count) questions") }
-        }
+        let bar = ProgressBar("Answering", total: UInt64(questions.count), unit: .things("questions"))
+        let results = try evaluator.answer(questions, tokenizer: model.tokenizer()) { bar.advance(to: $0) }
+        bar.finish()
         if json.json {
             var tasks = JSONObject()
             for (task, score, likelihoods) in results {

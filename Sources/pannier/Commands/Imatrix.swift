@@ -11,7 +11,7 @@ struct Imatrix: ParsableCommand {
         abstract: "Measure an importance matrix for quantizing, in the GGUF form of llama-imatrix.",
         discussion: """
             EXAMPLE
-              pannier imatrix TinyLlama-1.1B-Chat-v1.0 --text calibration.txt -o imatrix.gguf
+              pannier imatrix TinyLlama-hf --text calibration.txt -o imatrix.gguf
             """)
 
     @OptionGroup var model: ModelOptions
@@ -26,12 +26,18 @@ struct Imatrix: ParsableCommand {
     func run() throws {
         common.apply()
         let opened = try model.open()
-        let staged = try writing.staged(output, reading: opened)
+        let staged = try writing.staged(output, reading: [opened], [source.text])
         let chunks = try source.extent.cut(source.text, for: opened)
         let collector = ImatrixCollector(try model.transformer(opened, common))
-        try collector.collect(chunks) { Console.detail("chunk \($0) of \(chunks.count)") }
+        let bar = ProgressBar("Measuring", total: UInt64(chunks.count * chunks.context), unit: .things("tokens"))
+        do {
+            try collector.collect(chunks) { bar.advance(to: $0) }
+        } catch let error as CheckpointError {
+            throw error.at(file: opened.path)
+        }
+        bar.finish()
         try collector.write(in: staged.folder, name: Paths.name(staged.path), dataset: source.text, chunks: chunks)
         try staged.publish()
-        Console.note("\(output): \(chunks.count) chunks of \(chunks.context) tokens")
+        Console.note("\(output): \(chunks.count) chunk\(chunks.count == 1 ? "" : "s") of \(chunks.context) tokens")
     }
 }

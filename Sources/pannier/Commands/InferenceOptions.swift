@@ -37,10 +37,12 @@ struct ModelOptions: ParsableArguments {
 
 /// How much of a text is used, and how it is cut.
 struct ExtentOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Tokens in a chunk (default: 512, or the model's context if that is shorter).", valueName: "N"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Tokens in a chunk (default: 512, or the model's context if that is shorter).", valueName: "N"))
     var context: Int?
 
-    @Option(help: ArgumentHelp("Use the first N chunks of the text.", valueName: "N"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Use the first N chunks of the text.", valueName: "N"))
     var chunks: Int?
 
     func validate() throws {
@@ -55,8 +57,14 @@ struct ExtentOptions: ParsableArguments {
 
     /// A text file cut for a model.
     func cut(_ path: String, for model: LanguageModel) throws -> TextChunks {
-        try TextChunks(
-            TextFile.read(path), tokenizer: model.tokenizer(), context: context(for: model.config), limit: chunks)
+        let text = try TextFile.read(path), tokenizer = try model.tokenizer()
+        do {
+            let cut = try TextChunks(text, tokenizer: tokenizer, context: context(for: model.config), limit: chunks)
+            ContextWarning.give(tokens: cut.context, for: model)
+            return cut
+        } catch let error as CheckpointError {
+            throw error.at(file: path)
+        }
     }
 }
 
@@ -74,10 +82,20 @@ struct WriteOptions: ParsableArguments {
     var force = false
 
     /// A file that appears when it is whole, and never in the place of one of the models' own.
-    func staged(_ path: String, reading models: LanguageModel...) throws -> StagedOutput {
-        try StagedOutput(
-            file: path,
-            options: OutputOptions(force: force, inputs: models.flatMap { $0.source.reader.files.map(\.identity) }))
+    /// - Parameter files: what else is read, such as the text.
+    func staged(_ path: String, reading models: [LanguageModel], _ files: [String]) throws -> StagedOutput {
+        let inputs = models.flatMap { $0.source.inputs } + files.compactMap(Paths.identity)
+        return try StagedOutput(file: path, options: OutputOptions(force: force, inputs: inputs))
+    }
+}
+
+enum ContextWarning {
+    /// Says that a sequence is longer than any that the model was trained for.
+    static func give(tokens: Int, for model: LanguageModel) {
+        guard model.config.context > 0, tokens > model.config.context else { return }
+        Console.warning(
+            "\(tokens) tokens are more than the model's context of \(model.config.context): what it says of the rest "
+                + "means little")
     }
 }
 

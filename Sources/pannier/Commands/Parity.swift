@@ -17,7 +17,7 @@ struct Parity: ParsableCommand {
             helped is said. Ends with status 1 when the mean KL divergence is above --max-kld or something is wrong.
 
             EXAMPLE
-              pannier parity TinyLlama-1.1B-Chat-v1.0 tiny-Q4_K_M.gguf --text heldout.txt --layers --html parity.html
+              pannier parity TinyLlama-hf tiny-Q4_K_M.gguf --text heldout.txt --layers
             """)
 
     @Argument(help: "The checkpoint that is right.", completion: .file())
@@ -32,6 +32,7 @@ struct Parity: ParsableCommand {
     var layers = false
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "The largest mean KL divergence that passes (default: by the candidate's formats, 0.01 for 16 bits, 0.1 "
                 + "for 4).", valueName: "X"))
@@ -49,25 +50,50 @@ struct Parity: ParsableCommand {
 
     func validate() throws {
         if let maxKld, !(maxKld >= 0) { throw ValidationError("--max-kld takes a number of at least 0") }
+        if let html, html == svg { throw ValidationError("--html and --svg name the same file") }
     }
 
     func run() throws {
         common.apply()
         let left = try LanguageModel(reference), right = try LanguageModel(candidate)
         let staged = (
-            html: try html.map { try writing.staged($0, reading: left, right) },
-            svg: try svg.map { try writing.staged($0, reading: left, right) }
+            html: try html.map { try writing.staged($0, reading: [left, right], [source.text]) },
+            svg: try svg.map { try writing.staged($0, reading: [left, right], [source.text]) }
         )
         let comparison = try ParityComparison(reference: left, candidate: right, threads: common.threadCount)
-        let report = try comparison.run(
-            text: TextFile.read(source.text), context: source.extent.context(for: left.config),
-            chunks: source.extent.chunks, limit: maxKld, layers: layers
-        ) { done, count in Console.detail("chunk \(done) of \(count)") }
+        let report = try compare(comparison, left)
         let page = ParityPage(report, reference: reference, candidate: candidate)
         if let staged = staged.html { try Self.write(page.html, to: staged) }
         if let staged = staged.svg { try Self.write(page.svg, to: staged) }
         if json.json { Console.print(Self.json(report)) } else { Self.print(report) }
         if !report.ok { throw ExitCode(1) }
+    }
+
+    private func compare(_ comparison: ParityComparison, _ reference: LanguageModel) throws -> ParityReport {
+        var shown: (stage: ParityStage, bar: ProgressBar)?
+        defer { shown?.bar.finish() }
+        do {
+            return try comparison.run(
+                text: TextFile.read(source.text), context: source.extent.context(for: reference.config),
+                chunks: source.extent.chunks, limit: maxKld, layers: layers
+            ) { stage, done, total in
+                if shown?.stage != stage {
+                    shown?.bar.finish()
+                    shown = (stage, Self.bar(stage, total))
+                }
+                shown?.bar.advance(to: done)
+            }
+        } catch let error as CheckpointError {
+            throw error.at(file: source.text)
+        }
+    }
+
+    private static func bar(_ stage: ParityStage, _ total: Int) -> ProgressBar {
+        switch stage {
+        case .predictions: ProgressBar("Running both models", total: UInt64(total), unit: .things("tokens"))
+        case .layers: ProgressBar("Comparing layers", total: UInt64(total), unit: .things("layers"))
+        case .faults: ProgressBar("Looking for the fault", total: UInt64(total), unit: .things("layers"))
+        }
     }
 
     private static func write(_ text: String, to staged: StagedOutput) throws {
