@@ -1,5 +1,5 @@
 # What people type most. Everything a target needs is installed by .ci/install.
-.PHONY: all walk test interop interop-full interop-llama arm64 fuzz bench install completions man clean
+.PHONY: all walk test interop interop-full interop-llama interop-harness arm64 fuzz bench install completions man clean
 PREFIX ?= /usr/local
 # Where the program is built. What is installed is linked statically, which compiles everything anew where it was not.
 BUILD ?= .build
@@ -45,6 +45,12 @@ interop-full:
 interop-llama:
 	swift build -c release --product pannier
 	python3 Tests/Interop/quantize_options.py
+
+# Multiple choice against lm-evaluation-harness itself; HARNESS is a Python that has lm-eval[hf], torch and transformers.
+HARNESS ?= python3
+interop-harness:
+	swift build -c release --product pannier
+	$(HARNESS) Tests/Interop/harness_peer.py
 
 # The quantizing kernels of arm64 under emulation; needs Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user.
 arm64:
