@@ -190,6 +190,16 @@ struct GoldenModel {
 }
 
 @Suite struct TargetSizeTests {
+    @Test(arguments: [DType.f32, .f16, .bf16]) func roomEnoughLosesNothing(type: DType) throws {
+        let model = try #require(GoldenModel.all.first { $0.title == "grouped" })
+        let tensors = model.tensors.map { MixTensor(name: $0.name, shape: $0.shape, type: $0.shape.count > 1 ? type : .f32) }
+        let mix = try TargetSize.choose(
+            bytes: 1 << 50, header: 1000, tensors: tensors, model: model.summary, options: MixOptions(fileType: .q4_0),
+            matrixNames: nil)
+        #expect(mix.fileType.defaultType == type)
+        #expect(mix.decisions.allSatisfy { !$0.changes })
+    }
+
     @Test func choosesTheBestMixThatFits() throws {
         let model = try #require(GoldenModel.all.first { $0.title == "grouped" })
         let elements = model.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }

@@ -24,8 +24,15 @@ public enum TargetSize {
     /// that are beaten by a smaller one.
     public static let ladder: [FileType] = [
         .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq2_m, .q2_K, .iq3_xxs, .iq3_xs, .q3_K_S, .iq3_m, .q3_K_M, .q3_K_L,
-        .iq4_xs, .q4_K_S, .q4_K_M, .q5_K_S, .q5_K_M, .q6_K, .q8_0, .f16,
+        .iq4_xs, .q4_K_S, .q4_K_M, .q5_K_S, .q5_K_M, .q6_K, .q8_0,
     ]
+
+    /// The rungs above: what loses least of the source's own floats, and then nothing.
+    private static func floats(_ tensors: [MixTensor]) -> [FileType] {
+        let matrices = tensors.lazy.filter { $0.rank > 1 }.map(\.type)
+        if matrices.contains(.f32) || matrices.contains(.f64) { return [.f16, .f32] }
+        return matrices.contains(.bf16) ? [.bf16] : [.f16]
+    }
 
     /// - Parameters:
     ///   - bytes: the size that the file may have at most.
@@ -39,7 +46,7 @@ public enum TargetSize {
         matrixNames: Set<String>?, alignment: Int = 32
     ) throws -> SizedMix {
         var rungs: [(fileType: FileType, decisions: [MixDecision], bytes: Int)] = []
-        for fileType in ladder {
+        for fileType in ladder + floats(tensors) {
             var options = options
             options.fileType = fileType
             options.hasMatrix = matrixNames != nil
