@@ -32,6 +32,38 @@ import Testing
         #expect(try Data(contentsOf: scratch.url.appending(path: "m.gguf")) == before)
     }
 
+    @Test(arguments: ["logits", "imatrix", "html", "svg", "matrix", "types", "config"])
+    func noFileThatIsReadIsReplaced(kind: String) throws {
+        let scratch = try Scratch()
+        let text = try Data(contentsOf: root.appending(path: "Samples/heldout.txt")).prefix(4000)
+        try text.write(to: scratch.url.appending(path: "t"))
+        try Data("attn_v=q8_0".utf8).write(to: scratch.url.appending(path: "types.gguf"))
+        try FileManager.default.copyItem(at: golden.appending(path: "imatrix.gguf"), to: scratch.url.appending(path: "m.gguf"))
+        try FileManager.default.copyItem(atPath: sample, toPath: scratch.path("model"))
+        let reading = ["--text", scratch.path("t"), "--force"]
+        let quantizing = ["quantize", sample, "--type", "Q4_K_M", "--force"]
+        let arguments =
+            switch kind {
+            case "logits": ["eval", sample, "--logits", scratch.path("t")] + reading
+            case "imatrix": ["imatrix", sample, "-o", scratch.path("t")] + reading
+            case "html", "svg": ["parity", sample, sample, "--\(kind)", scratch.path("t")] + reading
+            case "matrix": quantizing + ["-o", scratch.path("m.gguf"), "--imatrix", scratch.path("m.gguf")]
+            case "types": quantizing + ["-o", scratch.path("types.gguf"), "--tensor-type-file", scratch.path("types.gguf")]
+            default: ["convert", scratch.path("model"), "-o", scratch.path("model"), "--to", "pytorch", "--force"]
+            }
+        func contents() throws -> [Data] {
+            try ["t", "m.gguf", "types.gguf", "model/config.json", "model/tokenizer.model"].map {
+                try Data(contentsOf: scratch.url.appending(path: $0))
+            }
+        }
+        let before = try contents()
+        let made = try run(arguments)
+        #expect(made.status == 3, "\(made.errors)")
+        #expect(made.errors.contains("one of the inputs"), "\(made.errors)")
+        #expect(try contents() == before)
+        #expect(scratch.names == ["m.gguf", "model", "t", "types.gguf"])
+    }
+
     @Test func missingThingsEndInThree() throws {
         let scratch = try Scratch()
         #expect(try pannier("inspect", scratch.path("nothing.gguf")).status == 3)
