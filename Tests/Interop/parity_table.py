@@ -7,7 +7,7 @@ figures, in parity_table.json, are what llama-perplexity --kl-divergence said of
 Ends with status 1 where a perplexity of a type whose activations llama.cpp does not round to 8 bits is more than 0.1 %
 from its own, or a mean KL divergence is more than 1 % above its own.
 
-Usage: parity_table.py [--json] [TEXT], after `swift build -c release`. Needs Python alone; takes about a minute.
+Usage: parity_table.py [--json] [TEXT], after `swift build -c release`. Needs Python alone; takes a few minutes.
 """
 
 import hashlib
