@@ -39,6 +39,9 @@ final class MatrixProduct {
         }
     }
 
+    /// Gives back the memory of the packed activations; the next product takes it again.
+    func releasePages() { packed.releasePages() }
+
     /// Computes every projection of the same input: `out[t][r] = sum over k of W[r][k] * input[t][k] + bias[r]`.
     /// - Parameter input: `[tokens, columns]`.
     func multiply(_ input: UnsafePointer<Float>, tokens: Int, columns: Int, _ projections: [Projection]) {

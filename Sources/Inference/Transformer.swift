@@ -148,6 +148,7 @@ public final class Transformer {
         for start in stride(from: 0, to: tokens.count, by: batch) {
             let part = Array(tokens[start..<min(tokens.count, start + batch)])
             forwardBatch(part, first: start, cache: cache, observer: observer)
+            if part.count > 1, start + part.count == tokens.count { releaseBatch() }
             try project(wanted.clamped(to: start..<start + part.count), first: start, observer: observer, body)
             observer?.batch?(part.count)
         }
@@ -178,6 +179,12 @@ public final class Transformer {
             rmsNorm(x, outputNorm, n, into: h.pointer)
             hidden(config.layers, first, n, h.pointer)
         }
+    }
+
+    /// Gives back what a batch needed, before the output's weights come in: what follows is mostly one token at a time.
+    private func releaseBatch() {
+        for buffer in [q, k, v, attended, gate, up] { buffer.releasePages() }
+        product.releasePages()
     }
 
     private func prepare(position: Int, _ n: Int, _ cache: KVCache) {

@@ -68,4 +68,13 @@ final class FloatBuffer: @unchecked Sendable {
     }
 
     deinit { free(memory) }
+
+    /// Gives the memory back to the system; what it held is lost.
+    func releasePages() {
+        // Whole pages inside: what shares a page with them belongs to others.
+        let page = max(1, sysconf(Int32(_SC_PAGESIZE)))
+        let start = UnsafeMutableRawPointer(pointer).alignedUp(toMultipleOf: page)
+        let end = UnsafeMutableRawPointer(pointer + count).alignedDown(toMultipleOf: page)
+        if end > start { madvise(start, end - start, MADV_DONTNEED) }
+    }
 }
