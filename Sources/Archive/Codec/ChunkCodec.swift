@@ -26,7 +26,7 @@ package final class ChunkCodec {
     private var encoders = [pannier_words_encoder](
         repeating: pannier_words_encoder(), count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_SYMBOLS)
     private var symbolOfCode = [UInt32](repeating: 0, count: PANNIER_WORDS_CODES)
-    private var decodeTable = [UInt32](repeating: 0, count: PANNIER_WORDS_CONTEXTS << PANNIER_WORDS_PRECISION)
+    private var decodeTable = [UInt64](repeating: 0, count: PANNIER_WORDS_TABLE / 8)
     private var out = [UInt8]()
     private let compressor = ZSTD_createCCtx()
     private let decompressor = ZSTD_createDCtx()
@@ -110,7 +110,9 @@ package final class ChunkCodec {
         guard let model = planner.plan(chunk) else { return nil }
         var packed: [UInt8] = [ChunkMethod.words.rawValue]
         model.write(to: &packed)
-        for (symbol, code) in model.codes.enumerated() { symbolOfCode[Int(code)] = UInt32(symbol) }
+        for (symbol, code) in model.codes.enumerated() {
+            symbolOfCode[Int(code)] = UInt32(symbol) | model.bucket.parts(code).extra << 16
+        }
         for (context, row) in model.frequencies.enumerated() {
             var start: UInt32 = 0
             for (symbol, frequency) in row.enumerated() where frequency > 0 {
@@ -122,8 +124,7 @@ package final class ChunkCodec {
         let capacity = bytes.count + 2048
         if out.count < capacity { out = [UInt8](repeating: 0, count: capacity) }
         let size = pannier_words_encode(
-            &kernel, symbolOfCode, model.symbolTable, encoders, words, model.transform == .plain ? nil : earlier,
-            count, &out, capacity)
+            &kernel, symbolOfCode, encoders, words, model.transform == .plain ? nil : earlier, count, &out, capacity)
         guard size > 0 else { return nil }
         packed += out[capacity - size..<capacity]
         return packed
@@ -170,11 +171,22 @@ package final class ChunkCodec {
                 guard let reference, reference.count == bytes.count else { return false }
                 earlier = reference.baseAddress
             }
-            decodeTable.withUnsafeMutableBufferPointer { model.fillDecodeTable($0) }
-            var kernel = model.kernelModel
-            return pannier_words_decode(
-                &kernel, decodeTable, model.symbolTable, (stream + used).assumingMemoryBound(to: UInt8.self),
-                body.count - used, earlier, bytes.count / model.width, to) == 0
+            return decodeTable.withUnsafeMutableBytes { table in
+                model.withAlphabet { alphabet in
+                    withUnsafePointer(to: model.kernelModel) { kernel in
+                        var coded = pannier_words_coded()
+                        coded.model = kernel
+                        coded.alphabet = alphabet
+                        coded.table = table.baseAddress
+                        coded.stream = (stream + used).assumingMemoryBound(to: UInt8.self)
+                        coded.length = body.count - used
+                        coded.earlier = earlier
+                        coded.words = to
+                        coded.count = bytes.count / model.width
+                        return pannier_words_decode(&coded) == 0
+                    }
+                }
+            }
         }
     }
 

@@ -92,14 +92,16 @@ struct WordModel {
         return table
     }
 
-    /// Fills the decoder's table: 4096 entries a context.
-    func fillDecodeTable(_ table: UnsafeMutableBufferPointer<UInt32>) {
-        var at = 0
-        for row in frequencies {
-            for (symbol, frequency) in row.enumerated() where frequency > 0 {
-                let base = UInt32(symbol) | UInt32(frequency - 1) << 8
-                for slot in 0..<UInt32(frequency) { table[at + Int(slot)] = base | slot << 20 }
-                at += Int(frequency)
+    /// Symbols and frequencies as the decoder has them.
+    func withAlphabet<Result>(_ body: (UnsafePointer<pannier_words_alphabet>) -> Result) -> Result {
+        frequencies.flatMap { $0 }.withUnsafeBufferPointer { frequencies in
+            symbolTable.withUnsafeBufferPointer { values in
+                var alphabet = pannier_words_alphabet()
+                alphabet.contexts = Int32(self.frequencies.count)
+                alphabet.symbols = Int32(codes.count)
+                alphabet.frequencies = frequencies.baseAddress
+                alphabet.values = values.baseAddress
+                return withUnsafePointer(to: alphabet, body)
             }
         }
     }

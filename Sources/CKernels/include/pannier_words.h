@@ -27,6 +27,8 @@ enum {
     PANNIER_WORDS_MAX_EXTRA = 30,
     /// Bytes that must be readable beyond the end of a stream.
     PANNIER_WORDS_SLACK = 512,
+    /// Bytes that a decoder's table takes at most.
+    PANNIER_WORDS_TABLE = 4 * PANNIER_WORDS_CONTEXTS << PANNIER_WORDS_PRECISION,
 };
 
 /// How a word becomes the value that is coded.
@@ -79,19 +81,39 @@ pannier_words_encoder pannier_words_encoder_of(uint32_t start, uint32_t frequenc
 
 /// Codes words. Writes backwards, so that the stream ends at `out + capacity`.
 /// A last group of fewer than 32 words is filled up with its last word.
-/// @param symbol_of_code 4096 entries.
-/// @param symbols for each symbol: top bits, extra bits << 16, sign << 24.
+/// @param symbol_of_code 4096 entries: symbol, extra bits << 16.
 /// @param encoders 256 a context.
 /// @returns the stream's length in bytes; 0 when it does not fit into `capacity`.
-size_t pannier_words_encode(const pannier_words_model *model, const uint32_t *symbol_of_code, const uint32_t *symbols,
+size_t pannier_words_encode(const pannier_words_model *model, const uint32_t *symbol_of_code,
                             const pannier_words_encoder *encoders, const void *words, const void *earlier,
                             size_t count, uint8_t *out, size_t capacity);
 
-/// Decodes `count` words.
-/// @param table for each context 4096 entries: symbol, (frequency - 1) << 8, (slot - start) << 20.
-/// @param stream `length` bytes and PANNIER_WORDS_SLACK readable ones.
-/// @returns 0, or -1 when the stream is damaged: too short, not used up, or not ending in the states it began with.
-int pannier_words_decode(const pannier_words_model *model, const uint32_t *table, const uint32_t *symbols,
-                         const uint8_t *stream, size_t length, const void *earlier, size_t count, void *words);
+/// What the symbols of a stream are and how often they occur.
+typedef struct {
+    int32_t contexts, symbols;
+    /// For each context, of each symbol; those of a context sum to 4096.
+    const uint16_t *frequencies;
+    /// For each symbol: top bits, extra bits << 16, sign << 24.
+    const uint32_t *values;
+} pannier_words_alphabet;
+
+/// A stream and where its words go.
+typedef struct {
+    const pannier_words_model *model;
+    const pannier_words_alphabet *alphabet;
+    /// PANNIER_WORDS_TABLE bytes, aligned to 8, that are written over.
+    void *table;
+    /// `length` bytes and PANNIER_WORDS_SLACK readable ones.
+    const uint8_t *stream;
+    size_t length;
+    /// As many words; not read for plain values.
+    const void *earlier;
+    void *words;
+    size_t count;
+} pannier_words_coded;
+
+/// Decodes a stream.
+/// @returns 0, or -1 when it is damaged: too short, not used up, or not ending in the states it began with.
+int pannier_words_decode(const pannier_words_coded *coded);
 
 #endif
