@@ -33,7 +33,7 @@ extension ArchiveReader {
         steps wanted: [ArchivedStep]? = nil, threads: Int, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) -> ArchiveReport {
         var report = ArchiveReport()
-        report.damage = damagedCopies()
+        report.damage = damageAround()
         for step in wanted ?? steps {
             do {
                 var sound = true

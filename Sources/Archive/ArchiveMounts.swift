@@ -84,6 +84,7 @@ public enum ArchiveMounts {
         let mount = Mount(
             archive: try ArchiveReader(path), identity: file.identity, modified: file.modified, cache: ChunkCache(chunks: 12))
         mounts.withValue { $0[path] = mount }
+        VirtualFiles.note(holder: file.identity)
         return mount
     }
 }

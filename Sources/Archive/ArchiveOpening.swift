@@ -8,6 +8,8 @@ struct ArchiveOpening {
     let entries: [DirectoryEntry]
     /// What was found damaged and got round.
     let remarks: [String]
+    /// Newer states that cannot be read, and with them what they added.
+    let lost: [String]
 
     /// - Throws: `malformed` when the file is no archive or no state of it can be read; `unsupported` for a version that
     ///   this program does not know.
@@ -19,7 +21,7 @@ struct ArchiveOpening {
                 return ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + ArchiveSlot.size]))
             }
         }
-        var remarks: [String] = []
+        var remarks: [String] = [], lost: [String] = []
         let named = head.starts(with: ArchiveFormat.magic)
         let version = head.withUnsafeBytes { $0.littleEndian(UInt32.self, at: ArchiveFormat.magic.count) }
         // A slot is proof enough: it has the version under its checksum.
@@ -48,19 +50,21 @@ struct ArchiveOpening {
             do {
                 entries = try Self.directory(slot, file)
                 self.slot = slot
-                self.remarks = remarks
+                self.remarks = remarks + lost
+                self.lost = lost
                 return
             } catch {
-                remarks.append("state \(slot.sequence) of the archive cannot be read: \(error)")
+                let reason = (error as? CheckpointError)?.message ?? "\(error)"
+                lost.append("state \(slot.sequence) of the archive cannot be read: \(reason)")
             }
         }
         guard let (slot, entries) = try Self.search(file) else {
             throw CheckpointError.malformed(
-                "no state of the archive can be read", file: file.path, found: remarks.joined(separator: "; "),
+                "no state of the archive can be read", file: file.path, found: (remarks + lost).joined(separator: "; "),
                 remedy: "get another copy of it")
         }
-        remarks.append("the archive was cut short; what was stored up to state \(slot.sequence) is found")
-        (self.slot, self.entries, self.remarks) = (slot, entries, remarks)
+        lost.append("the archive was cut short; what was stored up to state \(slot.sequence) is found")
+        (self.slot, self.entries, self.remarks, self.lost) = (slot, entries, remarks + lost, lost)
     }
 
     private static func directory(_ slot: ArchiveSlot, _ file: File) throws -> [DirectoryEntry] {

@@ -37,6 +37,7 @@ public final class ArchiveReader: Sendable {
     let entries: [DirectoryEntry]
     /// What was found damaged and got round while opening.
     public let remarks: [String]
+    private let lost: [String]
 
     private let records = Locked<[Int: StepRecord]>([:])
     private let workers = Locked<[ChunkWorker]>([])
@@ -52,7 +53,7 @@ public final class ArchiveReader: Sendable {
         self.path = path
         file = try File(path)
         let opening = try ArchiveOpening(file)
-        (slot, entries, remarks) = (opening.slot, opening.entries, opening.remarks)
+        (slot, entries, remarks, lost) = (opening.slot, opening.entries, opening.remarks, opening.lost)
     }
 
     /// The steps in the order of their numbers.
@@ -112,9 +113,12 @@ public final class ArchiveReader: Sendable {
         return ArchiveFormat.unpack(bytes)
     }
 
-    /// What is there twice and damaged once: nothing is lost by it yet.
-    func damagedCopies() -> [ArchiveDamage] {
-        var damage: [ArchiveDamage] = []
+    /// What belongs to no step's bytes: newer states that were lost, and what is there twice and damaged once, by which
+    /// nothing is lost yet.
+    func damageAround() -> [ArchiveDamage] {
+        var damage = lost.map {
+            ArchiveDamage(step: nil, file: Paths.name(path), tensor: nil, offset: 0, count: 0, message: $0)
+        }
         func say(_ step: Int?, _ what: String, _ offset: UInt64, _ count: UInt64) {
             damage.append(
                 ArchiveDamage(

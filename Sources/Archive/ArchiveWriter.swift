@@ -84,6 +84,11 @@ public enum ArchiveWriter {
         let output = try OutputFile(updating: path)
         let archive = try ArchiveReader(path)
         let contents = try CheckpointContents(checkpoint)
+        if contents.files.contains(where: { $0.file.identity == archive.file.identity }) {
+            throw CheckpointError(
+                .outputExists, "the archive would be stored in itself", file: path,
+                remedy: "name other files, or keep the archive outside of the folder")
+        }
         let number = step ?? contents.step ?? (archive.entries.map(\.step).max() ?? -1) + 1
         guard !archive.entries.contains(where: { $0.step == number }) else {
             throw CheckpointError(

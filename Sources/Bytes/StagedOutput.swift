@@ -24,6 +24,12 @@ public struct OutputOptions: Sendable {
         self.sync = sync
         self.inputs = inputs
     }
+
+    /// Whether the file at a path is being read, itself or what it holds.
+    func isInput(_ path: String) -> Bool {
+        guard let identity = Paths.identity(path) else { return false }
+        return inputs.contains(identity) || VirtualFiles.isHolder(identity)
+    }
 }
 
 /// Files that are being written and that nobody sees under their names before they are whole.
@@ -158,7 +164,7 @@ public final class StagedOutput: Sendable {
         for name in try Paths.list(destination) where !names.contains(name) && stale(name) {
             let path = Paths.join(destination, name)
             // What is being read stays, whatever its name.
-            if let identity = Paths.identity(path), options.inputs.contains(identity) { continue }
+            if options.isInput(path) { continue }
             unlink(path)
         }
     }
@@ -182,7 +188,7 @@ public final class StagedOutput: Sendable {
     private static func check(_ path: String, _ options: OutputOptions) throws {
         let kind = Paths.kind(path)
         guard kind != .missing else { return }
-        if let identity = Paths.identity(path), options.inputs.contains(identity) {
+        if options.isInput(path) {
             throw CheckpointError(
                 .outputExists, "the output is one of the inputs", file: path,
                 remedy: "write to another name; a checkpoint is never changed in place")

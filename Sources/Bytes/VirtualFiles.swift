@@ -19,6 +19,7 @@ public enum VirtualFiles {
 
     private static let resolver = Locked<Resolver?>(nil)
     private static let names = Locked<(@Sendable (_ path: String) -> String?)?>(nil)
+    private static let holders = Locked<Set<FileIdentity>>([])
 
     /// Sets the resolver, once, when a program starts.
     /// - Parameter name: what something was called where it came from, for a path that is not named after it.
@@ -32,6 +33,13 @@ public enum VirtualFiles {
         guard path.utf8.contains(UInt8(ascii: ":")), let name = names.withValue({ $0 }) else { return nil }
         return name(path)
     }
+
+    /// Says that virtual files are read out of a file of the disk. It is an input then, whatever the identities of what
+    /// it holds are.
+    public static func note(holder: FileIdentity) { _ = holders.withValue { $0.insert(holder) } }
+
+    /// Whether virtual files are read out of it.
+    static func isHolder(_ identity: FileIdentity) -> Bool { holders.withValue { $0.contains(identity) } }
 
     /// What stands at a path; nil when it is no virtual one.
     static func node(_ path: String) throws -> VirtualNode? {
