@@ -96,6 +96,39 @@ import Testing
             .joined(separator: "\n")
     }
 
+    @Test func listDrawsItsSteps() throws {
+        let scratch = try Scratch()
+        let files = ["--html", scratch.path("l.html"), "--svg", scratch.path("l.svg")]
+        #expect(try run(["archive", "list", Self.steps] + files).status == 0)
+        let drawing = try String(contentsOfFile: scratch.path("l.svg"), encoding: .utf8)
+        for step in [150, 300, 600, 900] { #expect(drawing.contains(">step \(step)<")) }
+        #expect(drawing.contains("%, alone<"))
+        #expect(drawing.contains("%, against an earlier step<"))
+        #expect(try String(contentsOfFile: scratch.path("l.html"), encoding: .utf8).hasPrefix("<!DOCTYPE html>"))
+        #expect(try run(["archive", "list", Self.steps] + files).status == 3)
+        #expect(try run(["archive", "list", Self.steps, "--force"] + files).status == 0)
+        #expect(scratch.names == ["l.html", "l.svg"])
+    }
+
+    /// What is read inside an archive makes the archive an input.
+    @Test func anArchiveIsNotOverwrittenByWhatIsReadInIt() throws {
+        let scratch = try Scratch()
+        let archive = scratch.path("a.pannier")
+        try FileManager.default.copyItem(atPath: Self.steps, toPath: archive)
+        let before = try sha256(archive)
+        let commands = [
+            ["diff", archive + ":150", archive + ":900", "--svg", archive], ["diff", archive, "--html", archive],
+            ["convert", archive + ":600", "-o", archive, "--to", "gguf"],
+            ["quantize", archive + ":600", "-o", archive, "--type", "Q8_0"],
+            ["archive", "list", archive, "--svg", archive], ["archive", "extract", archive, "150", "-o", archive],
+        ]
+        for command in commands {
+            #expect(try run(command + ["--force"]).status == 3, "\(command)")
+            #expect(try sha256(archive) == before, "\(command)")
+        }
+        #expect(scratch.names == ["a.pannier"])
+    }
+
     @Test func failedCreationLeavesNothing() throws {
         let scratch = try Scratch()
         #expect(try pannier("archive", "create", scratch.path("a.pannier"), scratch.path("nothing")).status == 3)

@@ -44,6 +44,10 @@ import Testing
         #expect(scratch.names == ["d.html", "d.svg"])
         let page = try String(contentsOfFile: scratch.path("d.html"), encoding: .utf8)
         #expect(page.hasPrefix("<!DOCTYPE html>"))
+        // One name for both would leave only one of them.
+        let both = scratch.path("e")
+        #expect(try pannier("diff", sample, sample, "--html", both, "--svg", scratch.path("./e")).status == 64)
+        #expect(scratch.names == ["d.html", "d.svg"])
     }
 
     @Test func aRunIsATimeline() throws {

@@ -74,7 +74,11 @@ struct StoringOptions: ParsableArguments {
 
 struct ArchiveCreate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Make an archive, and store checkpoints in it.")
+        commandName: "create", abstract: "Make an archive, and store checkpoints in it.",
+        discussion: """
+            EXAMPLE
+              pannier archive create run.pannier out/iter-*-ckpt.pth
+            """)
 
     @Argument(help: "The archive to make.", completion: .file(extensions: ["pannier"]))
     var archive: String
@@ -105,7 +109,12 @@ struct ArchiveCreate: ParsableCommand {
 struct ArchiveAdd: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Store more checkpoints in an archive.",
-        discussion: "The archive is what it was until a step is stored whole; a crash loses no earlier one.")
+        discussion: """
+            The archive is what it was until a step is stored whole; a crash loses no earlier one.
+
+            EXAMPLE
+              pannier archive add run.pannier out/iter-004800-ckpt.pth
+            """)
 
     @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
     var archive: String
@@ -125,10 +134,23 @@ struct ArchiveAdd: ParsableCommand {
 
 struct ArchiveList: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "Show the steps of an archive and what they take.")
+        commandName: "list", abstract: "Show the steps of an archive and what they take.",
+        discussion: """
+            EXAMPLE
+              pannier archive list run.pannier --svg sizes.svg
+            """)
 
     @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
     var archive: String
+
+    @Option(help: ArgumentHelp("Write a page with a picture and all figures.", valueName: "file"), completion: .file())
+    var html: String?
+
+    @Option(help: ArgumentHelp("Write the picture.", valueName: "file"), completion: .file())
+    var svg: String?
+
+    @Flag(help: "Replace files that are there already.")
+    var force = false
 
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
@@ -136,12 +158,16 @@ struct ArchiveList: ParsableCommand {
     func run() throws {
         common.apply()
         let reader = try ArchiveReader(archive)
+        let file = try File(archive)
+        let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: [file.identity])
+        var listed: [(step: ArchivedStep, contents: StepContents)] = []
         for remark in reader.remarks { Console.warning(remark) }
         var table = Table([.right, .left, .right, .right, .right, .right, .left])
         table.add(["step", "name", "files", "tensors", "bytes", "stored", ""])
         var steps: [JSONValue] = []
         for step in reader.steps {
             let contents = try reader.contents(of: step)
+            listed.append((step, contents))
             let percent = contents.bytes > 0 ? 100 * Double(contents.stored) / Double(contents.bytes) : 100
             table.add([
                 "\(step.step)", step.name, "\(contents.files.count)", "\(contents.tensors)", Human.bytes(contents.bytes),
@@ -161,6 +187,8 @@ struct ArchiveList: ParsableCommand {
                     }),
             ])
         }
+        let picture = ArchivePicture(archive: archive, bytes: file.size, steps: listed)
+        try pictures.write(html: { picture.html }, svg: { picture.svg })
         if json.json {
             Console.print(
                 ["schema": "pannier.archive.list/1", "archive": .string(archive), "steps": .array(steps)])
@@ -173,7 +201,12 @@ struct ArchiveList: ParsableCommand {
 struct ArchiveExtract: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "extract", abstract: "Write a step's files as they were.",
-        discussion: "Ends with status 1 when --keep-damaged wrote a file that is not whole.")
+        discussion: """
+            Ends with status 1 when --keep-damaged wrote a file that is not whole.
+
+            EXAMPLE
+              pannier archive extract run.pannier 900 -o iter-003600-ckpt.pth
+            """)
 
     @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
     var archive: String
@@ -222,7 +255,12 @@ struct ArchiveExtract: ParsableCommand {
 struct ArchiveVerify: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Decode everything and compare it with the digests of the originals.",
-        discussion: "Ends with status 0 when all is well and 1 when something is damaged.")
+        discussion: """
+            Ends with status 0 when all is well and 1 when something is damaged.
+
+            EXAMPLE
+              pannier archive verify run.pannier
+            """)
 
     @Argument(help: "The archive.", completion: .file(extensions: ["pannier"]))
     var archive: String

@@ -115,8 +115,16 @@ struct ReportFiles {
     private let svg: StagedOutput?
 
     init(html: String?, svg: String?, force: Bool, inputs: [ComparedCheckpoint]) throws {
-        let options = OutputOptions(
-            force: force, sync: false, inputs: inputs.flatMap { $0.reader.files.map(\.identity) })
+        try self.init(html: html, svg: svg, force: force, inputs: inputs.flatMap { $0.reader.files.map(\.identity) })
+    }
+
+    init(html: String?, svg: String?, force: Bool, inputs: [FileIdentity]) throws {
+        if let html, let svg, Paths.name(html) == Paths.name(svg),
+            Paths.identity(Paths.parent(html)) == Paths.identity(Paths.parent(svg))
+        {
+            throw CheckpointError(.usage, "--html and --svg name the same file", file: html, remedy: "name two files")
+        }
+        let options = OutputOptions(force: force, sync: false, inputs: inputs)
         self.html = try html.map { try StagedOutput(file: $0, options: options) }
         self.svg = try svg.map { try StagedOutput(file: $0, options: options) }
     }
