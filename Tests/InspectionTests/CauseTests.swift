@@ -1,5 +1,6 @@
-// Causes of differences that the other tests do not cover: fused tensors taken apart wrongly, layers off by one, factors.
+// Every known cause of a difference, in each of its directions: what it is recognised by, and what is not claimed.
 
+import Conversion
 import Foundation
 import Inspection
 import Layouts
@@ -21,13 +22,17 @@ import Testing
 
     /// Every difference has one cause, of the given kind.
     private func expect(
-        _ kind: DifferenceCause.Kind, in names: [String], _ change: (inout SafetensorsText) throws -> Void
+        _ kind: DifferenceCause.Kind, in names: [String], saying words: String = "",
+        _ change: (inout SafetensorsText) throws -> Void
     ) throws {
         let other = folder.file("other-\(UUID().uuidString)")
         try Sample.copy(to: other, changing: change)
         let changed = try difference(Sample.folder, other).changed()
         #expect(changed.map(\.name).sorted() == names.sorted())
-        for tensor in changed { #expect(tensor.causes.map(\.kind) == [kind], "\(tensor.name)") }
+        for tensor in changed {
+            #expect(tensor.causes.map(\.kind) == [kind], "\(tensor.name)")
+            #expect(tensor.causes.first?.sentence.contains(words) == true || words.isEmpty, "\(tensor.causes)")
+        }
         // Without looking for them there are none.
         #expect(try difference(Sample.folder, other, findCauses: false).changed().allSatisfy(\.causes.isEmpty))
     }
@@ -64,11 +69,122 @@ import Testing
         }
     }
 
-    @Test(arguments: ["self_attn.q_proj", "mlp.down_proj", "post_attention_layernorm"])
-    func layersOffByOneAreExplained(part: String) throws {
-        try expect(.layerShifted, in: ["model.layers.2.\(part).weight"]) { text in
-            text["model.layers.2.\(part).weight"] = text["model.layers.1.\(part).weight"]
+    @Test(arguments: ["self_attn.q_proj", "mlp.down_proj", "post_attention_layernorm"], [1, 3])
+    func layersOffByOneAreExplained(part: String, other: Int) throws {
+        try expect(.layerShifted, in: ["model.layers.2.\(part).weight"], saying: "A's layer \(other) in") { text in
+            text["model.layers.2.\(part).weight"] = text["model.layers.\(other).\(part).weight"]
         }
+    }
+
+    /// Rows of each head by RoPE's two orders. K has 2 heads of 32 rows here; with the 8 heads of Q they have 8 rows.
+    @Test(arguments: [("q", 32), ("k", 32), ("k", 8)], [true, false])
+    func rowsInRoPEsOtherOrderAreExplained(part: (name: String, width: Int), toPairs: Bool) throws {
+        let name = "model.layers.3.self_attn.\(part.name)_proj.weight"
+        let words = toPairs ? "from halves to adjacent pairs" : "from adjacent pairs to halves"
+        try expect(.ropePermutation, in: [name], saying: words + " for RoPE" + (part.width == 8 ? " as if there were 8" : "")) {
+            text in
+            let rows = Self.rows(text[name]), half = part.width / 2
+            text[name] = rows.indices.flatMap { row -> [UInt8] in
+                let place = row % part.width, start = row - place
+                let inPairs = half * (place % 2) + place / 2
+                let inHalves = place < half ? 2 * place : 2 * (place - half) + 1
+                return rows[start + (toPairs ? inPairs : inHalves)]
+            }
+        }
+    }
+
+    @Test(arguments: [
+        ("layers.1.mlp.gate_proj", "layers.1.mlp.up_proj"), ("layers.0.input_layernorm", "layers.0.post_attention_layernorm"),
+        ("layers.2.self_attn.k_proj", "layers.2.self_attn.v_proj"), ("layers.3.self_attn.q_proj", "layers.3.self_attn.o_proj"),
+        ("embed_tokens", "lm_head"),
+    ])
+    func tensorsInEachOthersPlaceAreExplained(one: String, other: String) throws {
+        let names = [one, other].map { $0 == "lm_head" ? "lm_head.weight" : "model.\($0).weight" }
+        try expect(.swapped, in: names) { text in
+            let first = text[names[0]]
+            text[names[0]] = text[names[1]]
+            text[names[1]] = first
+        }
+    }
+
+    @Test(arguments: ["down", "up"])
+    func rowsOneFurtherAreExplained(way: String) throws {
+        let name = "model.layers.0.mlp.up_proj.weight"
+        try expect(.rowsShifted, in: [name], saying: "shifted \(way) by one") { text in
+            let bytes = text[name]
+            text[name] =
+                way == "down"
+                ? Array(bytes.suffix(Self.rowBytes) + bytes.dropLast(Self.rowBytes))
+                : Array(bytes.dropFirst(Self.rowBytes) + bytes.prefix(Self.rowBytes))
+        }
+    }
+
+    /// A square tensor, and one whose shape tells.
+    @Test(arguments: ["self_attn.o_proj", "mlp.gate_proj"])
+    func rowsForColumnsAreExplained(part: String) throws {
+        let name = "model.layers.3.\(part).weight"
+        try expect(.transposed, in: [name]) { text in
+            let rows = Self.rows(text[name])
+            text[name] = (0..<Sample.columns).flatMap { column in rows.flatMap { $0[2 * column..<2 * column + 2] } }
+            text.setShape(name, [Sample.columns, rows.count])
+        }
+    }
+
+    // MARK: Fewer bits
+
+    /// The sample in f32, with the given tensors a third of what they were: no half float says that.
+    private func thirds(of names: [String], as name: String) throws -> String {
+        let wide = folder.file(name)
+        try Sample.convert(to: wide, .safetensors, layout: "hf-llama", precision: .fixed(.f32))
+        try change(wide) { text in
+            for name in names { text[name] = Self.floats(text[name]) { $0 / 3 } }
+        }
+        return wide
+    }
+
+    private func change(_ path: String, _ body: (inout SafetensorsText) -> Void) throws {
+        var text = try SafetensorsText(Data(contentsOf: URL(filePath: path)))
+        body(&text)
+        try text.data.write(to: URL(filePath: path))
+    }
+
+    private static func floats(_ bytes: [UInt8], _ body: (Float) -> Float) -> [UInt8] {
+        bytes.withUnsafeBytes { $0.bindMemory(to: Float.self).map(body) }.withUnsafeBytes { Array($0) }
+    }
+
+    /// Half floats that are held in f32 on both sides.
+    @Test(arguments: ["BF16", "F16"])
+    func roundingThatTheTypeDoesNotShowIsExplained(half: String) throws {
+        let name = "model.layers.1.self_attn.o_proj.weight"
+        let (wide, narrow) = (try thirds(of: [name], as: "wide.safetensors"), folder.file("narrow.safetensors"))
+        try FileManager.default.copyItem(atPath: wide, toPath: narrow)
+        try change(narrow) { text in
+            text[name] = Self.floats(text[name]) { value in
+                if half == "F16" { return Float(Float16(value)) }
+                let bits = value.bitPattern
+                return Float(bitPattern: (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000)
+            }
+        }
+        for (a, b, sentence) in [(wide, narrow, "B is A rounded to \(half)"), (narrow, wide, "A is B rounded to \(half)")] {
+            let changed = try difference(a, b).changed()
+            #expect(changed.map(\.name) == [name])
+            #expect(changed.first?.causes.map(\.kind) == [.rounding])
+            #expect(changed.first?.causes.first?.sentence == sentence)
+        }
+    }
+
+    /// Rows that moved and were rounded besides.
+    @Test func movedRowsMayBeRoundedToo() throws {
+        let (one, two) = ("model.layers.1.self_attn.q_proj.weight", "model.layers.2.self_attn.q_proj.weight")
+        let (wide, narrow) = (try thirds(of: [one, two], as: "wide.safetensors"), folder.file("narrow.safetensors"))
+        try Sample.convert(wide, to: narrow, .safetensors, layout: "hf-llama", precision: .fixed(.bf16))
+        try change(narrow) { $0[two] = $0[one] }
+        let changed = try difference(wide, narrow).changed()
+        let causes = Dictionary(uniqueKeysWithValues: changed.map { ($0.name, $0.causes) })
+        #expect(causes.keys.sorted() == [one, two])
+        #expect(causes[one]?.map(\.kind) == [.rounding])
+        #expect(causes[two]?.map(\.kind) == [.layerShifted])
+        #expect(causes[two]?.first?.sentence.hasSuffix(", rounded to BF16") == true)
     }
 
     @Test func factorsAreExplained() throws {

@@ -77,6 +77,13 @@ struct SafetensorsText {
         header[other] = header.removeValue(forKey: name)
     }
 
+    /// Says that a tensor has another shape of as many values.
+    mutating func setShape(_ name: String, _ shape: [Int]) {
+        var entry = header[name] as? [String: Any] ?? [:]
+        entry["shape"] = shape
+        header[name] = entry
+    }
+
     mutating func setMetadata(_ values: [String: String]) { header["__metadata__"] = values }
 
     /// Puts a tensor of floats behind the others.
