@@ -19,6 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PANNIER = str(ROOT / ".build/release/pannier")
 SYNTHESIZE = str(ROOT / ".build/release/pannier-synthesize")
 WORK = pathlib.Path(os.environ.get("BENCH_DIR", "/dev/shm/pannier-bench"))
+# Where checkpoints are made: on a disk, they are read out of the system's cache, and take no memory from the rest.
+SOURCES = pathlib.Path(os.environ.get("BENCH_SOURCES", WORK))
 LLAMA = pathlib.Path(os.environ.get("LLAMA_BIN", "/nonexistent"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
 # A Python with torch and zipnn, for the peers; without it only Pannier and zstd are timed.
@@ -67,9 +69,10 @@ def machine():
 
 
 def checkpoint(dtype="bf16"):
-    folder = WORK / f"tinyllama-{dtype}"
+    folder = SOURCES / f"tinyllama-{dtype}"
+    WORK.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
-        WORK.mkdir(parents=True, exist_ok=True)
+        SOURCES.mkdir(parents=True, exist_ok=True)
         subprocess.run(
             [SYNTHESIZE, "--dtype", dtype, "-o", folder, "--tokenizer", ROOT / "Samples/KJV-Llama-2.8M"], check=True)
     return folder
@@ -220,13 +223,23 @@ def turns(sides, memory, runs=RUNS):
     taken = {name: [] for name in sides}
     for _ in range(runs):
         for name, (command, output, before) in sides.items():
+            # Of all sides, so that there is room for the largest.
+            for _, other, _ in sides.values():
+                if other:
+                    other.unlink(missing_ok=True)
             if before:
                 before()
-            if output:
-                output.unlink(missing_ok=True)
             touch(memory)
             taken[name].append(once(command))
     return {name: (statistics.median(t for t, _ in runs), max(m for _, m in runs)) for name, runs in taken.items()}
+
+
+def size_written(command, output):
+    """The size of what a command writes, which is removed again."""
+    once(command, output)
+    size = output.stat().st_size
+    output.unlink()
+    return size
 
 
 def peer(script, *arguments):
@@ -245,32 +258,33 @@ def archive():
     def row(title, size, stored, seconds, memory=None):
         print(f"| {title} | {size / 1e9:.2f} GB | {stored / 1e9:.3f} GB | {seconds:.2f} s | {size / seconds / 1e9:.2f} GB/s "
               f"| {f'{memory:.0f} MB' if memory else ''} |", flush=True)
-    for dtype in "bf16", "f32":
+    for dtype in os.environ.get("BENCH_ARCHIVE", "bf16 f32").split():
         file = checkpoint(dtype) / "model.safetensors"
         size = file.stat().st_size
         packed, store, out = WORK / "out.zst", WORK / "run.pannier", WORK / "out.safetensors"
-        result = turns({
+        sides = {
             "zstd": (["zstd", "-q", "-3", "-T2", file, "-o", packed], packed, None),
-            "create": ([PANNIER, "archive", "create", store, file, "--no-sync", "-q"], store, None)}, size / 2**30)
-        row(f"{dtype}: `zstd -3 -T2`", size, packed.stat().st_size, *result["zstd"])
-        packed.unlink()
-        row(f"{dtype}: `archive create`", size, store.stat().st_size, *result["create"])
+            "create": ([PANNIER, "archive", "create", store, file, "--no-sync", "-q"], store, None)}
+        written = {name: size_written(command, output) for name, (command, output, _) in sides.items()}
+        result = turns(sides, size / 2**30)
+        for name, title in ("zstd", "`zstd -3 -T2`"), ("create", "`archive create`"):
+            row(f"{dtype}: {title}", size, written[name], *result[name])
+        found = peer("zipnn_peer.py", file, {"bf16": "bfloat16", "f32": "float32"}[dtype])
+        if found:
+            row(f"{dtype}: zipnn in memory, packing", size, found["bytes"], found["packing"])
+            row(f"{dtype}: zipnn in memory, unpacking", size, found["bytes"], found["unpacking"])
+        once(*sides["create"][:2])
         sides = {
             "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
-            "extract": ([PANNIER, "archive", "extract", store, "0", "-o", out, "-q"], out, None)}
-        if dtype == "bf16":
-            sides["cp"] = (["cp", file, WORK / "copy"], WORK / "copy", None)
-        else:
-            # Both would not fit into memory; `extract` compares the SHA-256 of what it writes with the original's.
-            file.unlink()
+            "extract": ([PANNIER, "archive", "extract", store, "0", "-o", out, "-q"], out, None),
+            "cp": (["cp", file, WORK / "copy"], WORK / "copy", None)}
         result = turns(sides, size / 2**30)
         for name, title in ("verify", "`archive verify`"), ("extract", "`archive extract`"), ("cp", "`cp` of the original"):
-            if name in result:
-                row(f"{dtype}: {title}", size, store.stat().st_size, *result[name])
-        if "cp" in result:
-            if subprocess.run(["cmp", file, out]).returncode:
-                sys.exit("extract does not give the bytes back")
-            (WORK / "copy").unlink()
+            row(f"{dtype}: {title}", size, store.stat().st_size, *result[name])
+        (WORK / "copy").unlink(missing_ok=True)
+        once(*sides["extract"][:2])
+        if subprocess.run(["cmp", file, out]).returncode:
+            sys.exit("extract does not give the bytes back")
         out.unlink()
         one = ["model.layers.11.mlp.up_proj.weight", "--stats"]
         result = turns({
@@ -281,7 +295,7 @@ def archive():
               f"| {1000 * result['one'][0]:.0f} ms | | {result['one'][1]:.0f} MB |", flush=True)
         if dtype == "bf16":
             # The next step of the run, against the first.
-            first, moved = store.stat().st_size, WORK / "moved"
+            first, moved = store.stat().st_size, SOURCES / "moved"
             subprocess.run([SYNTHESIZE, "--dtype", dtype, "--moved", "0.05", "-o", moved], check=True)
             after = moved / "model.safetensors"
             result = turns({
@@ -290,8 +304,8 @@ def archive():
                         lambda: (store.unlink(), subprocess.run(
                             [PANNIER, "archive", "create", store, file, "--no-sync", "-q"],
                             stdout=subprocess.DEVNULL, check=True)))}, size / 2**30)
-            row("bf16, the next step: `zstd -3 -T2`", size, packed.stat().st_size, *result["zstd"])
-            packed.unlink()
+            written = size_written(["zstd", "-q", "-3", "-T2", after, "-o", packed], packed)
+            row("bf16, the next step: `zstd -3 -T2`", size, written, *result["zstd"])
             row("bf16, the next step: `archive add`", size, store.stat().st_size - first, *result["add"])
             result = turns({
                 "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
@@ -301,11 +315,6 @@ def archive():
             out.unlink()
             shutil.rmtree(moved)
         store.unlink()
-        if dtype == "bf16":
-            found = peer("zipnn_peer.py", file, "bfloat16")
-            if found:
-                row("bf16: zipnn in memory, packing", size, found["bytes"], found["packing"])
-                row("bf16: zipnn in memory, unpacking", size, found["bytes"], found["unpacking"])
         shutil.rmtree(file.parent)
     print()
 
