@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PANNIER = str(ROOT / ".build/release/pannier")
@@ -29,8 +30,15 @@ PEERS = pathlib.Path(os.environ.get("BENCH_PYTHON", ROOT / ".build-peers/venv/bi
 STEPS = os.environ.get("BENCH_STEPS")
 
 
+class Run(typing.NamedTuple):
+    seconds: float
+    megabytes: float
+    # In user and system mode, of all threads: what other work on the machine changes little.
+    cpu: float
+
+
 def once(command, output=None):
-    """Seconds and peak megabytes of one run; what it wrote is removed first."""
+    """One run; what it wrote is removed first."""
     if output:
         path = pathlib.Path(output)
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -41,7 +49,7 @@ def once(command, output=None):
     # `diff` ends with 1 when something differs.
     if status and not (command[1] == "diff" and os.waitstatus_to_exitcode(status) == 1):
         sys.exit(f"failed with {status}: {' '.join(map(str, command))}")
-    return seconds, usage.ru_maxrss / 1000
+    return Run(seconds, usage.ru_maxrss / 1000, usage.ru_utime + usage.ru_stime)
 
 
 def alternate(sides, runs=RUNS):
@@ -57,7 +65,8 @@ def alternate(sides, runs=RUNS):
             path = pathlib.Path(output)
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return {
-        name: (statistics.median(t for t, _ in runs), max(m for _, m in runs)) for name, runs in taken.items()}
+        name: (statistics.median(run.seconds for run in runs), max(run.megabytes for run in runs))
+        for name, runs in taken.items()}
 
 
 def machine():
@@ -155,7 +164,7 @@ def quantize():
         if quantizer.exists():
             # Once, in the same sitting: it takes up to minutes, and its times vary by a few percent.
             other = WORK / "theirs.gguf"
-            peer, _ = once([quantizer, *hints, gguf, other, kind, os.cpu_count()], other)
+            peer = once([quantizer, *hints, gguf, other, kind, os.cpu_count()], other).seconds
             other.unlink()
             theirs = f"{peer:.1f} s", f"{peer / seconds:.1f}"
         name = f"{kind}, {SEARCHED_LAYERS} layers" if gguf == few else kind
@@ -217,7 +226,7 @@ for at in range(0, len(memory), mmap.PAGESIZE):
 
 
 def turns(sides, memory, runs=RUNS):
-    """Medians of commands run in turn, with memory touched before each: {name: (seconds, megabytes)}.
+    """Medians of commands run in turn, with memory touched before each: {name: Run}.
 
     A side is (command, what it writes, what is done before it)."""
     taken = {name: [] for name in sides}
@@ -231,7 +240,11 @@ def turns(sides, memory, runs=RUNS):
                 before()
             touch(memory)
             taken[name].append(once(command))
-    return {name: (statistics.median(t for t, _ in runs), max(m for _, m in runs)) for name, runs in taken.items()}
+    return {
+        name: Run(
+            statistics.median(run.seconds for run in runs), max(run.megabytes for run in runs),
+            statistics.median(run.cpu for run in runs))
+        for name, runs in taken.items()}
 
 
 def size_written(command, output):
@@ -254,10 +267,10 @@ def peer(script, *arguments):
 def archive():
     """Speeds at 1.1 billion parameters."""
     print("## Archives, 1.1 billion parameters\n")
-    print("| | original | size | time | rate | peak memory |\n|---|---|---|---|---|---|")
-    def row(title, size, stored, seconds, memory=None):
+    print("| | original | size | time | rate | CPU time | peak memory |\n|---|---|---|---|---|---|---|")
+    def row(title, size, stored, seconds, memory=None, cpu=None):
         print(f"| {title} | {size / 1e9:.2f} GB | {stored / 1e9:.3f} GB | {seconds:.2f} s | {size / seconds / 1e9:.2f} GB/s "
-              f"| {f'{memory:.0f} MB' if memory else ''} |", flush=True)
+              f"| {f'{cpu:.2f} s' if cpu else ''} | {f'{memory:.0f} MB' if memory else ''} |", flush=True)
     for dtype in os.environ.get("BENCH_ARCHIVE", "bf16 f32").split():
         file = checkpoint(dtype) / "model.safetensors"
         size = file.stat().st_size
@@ -290,9 +303,9 @@ def archive():
         result = turns({
             "list": ([PANNIER, "archive", "list", store], None, None),
             "one": ([PANNIER, "inspect", f"{store}:0", "--tensors", *one], None, None)}, 0.1)
-        print(f"| {dtype}: `archive list` | | | {1000 * result['list'][0]:.0f} ms | | {result['list'][1]:.0f} MB |")
+        print(f"| {dtype}: `archive list` | | | {1000 * result['list'].seconds:.0f} ms | | | {result['list'].megabytes:.0f} MB |")
         print(f"| {dtype}: one tensor of {23.1 if dtype == 'bf16' else 46.1} MB, read for its statistics | | "
-              f"| {1000 * result['one'][0]:.0f} ms | | {result['one'][1]:.0f} MB |", flush=True)
+              f"| {1000 * result['one'].seconds:.0f} ms | | | {result['one'].megabytes:.0f} MB |", flush=True)
         if dtype == "bf16":
             # The next step of the run, against the first.
             first, moved = store.stat().st_size, SOURCES / "moved"
@@ -370,10 +383,10 @@ def sizes():
 
 def compare():
     """Two checkpoints of 1.1 billion parameters, in different containers and types."""
-    print("## Comparing\n\n| | time | peak memory |\n|---|---|---|")
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    moved, b = WORK / "moved", WORK / "moved.bin"
+    print("## Comparing\n\n| | time | CPU time | peak memory |\n|---|---|---|---|")
+    WORK.mkdir(parents=True, exist_ok=True)
+    SOURCES.mkdir(parents=True, exist_ok=True)
+    moved, b = SOURCES / "moved", SOURCES / "moved.bin"
     subprocess.run([SYNTHESIZE, "--dtype", "f32", "--moved", "0.05", "-o", moved], check=True)
     subprocess.run([PANNIER, "convert", moved, "-o", b, "--to", "pytorch", "-q"], check=True)
     shutil.rmtree(moved)
@@ -383,8 +396,8 @@ def compare():
         script = ROOT / "Tests/Benchmarks/diff_peer.py"
         sides["the same figures with PyTorch"] = ([PEERS, script, a, b], None, None)
     result = turns(sides, 2)
-    for name, (seconds, memory) in result.items():
-        print(f"| {name} | {seconds:.2f} s | {memory:.0f} MB |", flush=True)
+    for name, run in result.items():
+        print(f"| {name} | {run.seconds:.2f} s | {run.cpu:.2f} s | {run.megabytes:.0f} MB |", flush=True)
     b.unlink()
     print()
 
@@ -402,4 +415,5 @@ if __name__ == "__main__":
         main()
     finally:
         if not os.environ.get("BENCH_KEEP"):
-            shutil.rmtree(WORK, ignore_errors=True)
+            for folder in WORK, *SOURCES.glob("tinyllama-*"):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -84,10 +84,17 @@ final class WordPlanner {
             for part in parts {
                 pannier_words_count(&kernel, part.words, part.earlier, part.count, histogram.baseAddress)
             }
+            // Few of the codes occur; each coarser bucket looks at these alone.
+            var occurs = [Bool](repeating: false, count: Self.codes)
+            for context in 0..<contexts {
+                for code in 0..<Self.codes where histogram[context * Self.codes + code] > 0 { occurs[code] = true }
+            }
+            let occurring = occurs.indices.filter { occurs[$0] }
             var best: Candidate?
             var coarser = finest
             for _ in 0..<6 {
-                let found = reduce(UnsafeBufferPointer(histogram), contexts: contexts, from: finest, to: coarser, model)
+                let found = reduce(
+                    UnsafeBufferPointer(histogram), occurring, contexts: contexts, from: finest, to: coarser, model)
                 if let found {
                     if let best, found.cost >= best.cost { break }
                     best = found
@@ -137,19 +144,16 @@ final class WordPlanner {
 
     /// The model with buckets `to`, contexts merged as long as that saves.
     private func reduce(
-        _ histogram: UnsafeBufferPointer<UInt32>, contexts: Int, from: WordModel.Bucket, to: WordModel.Bucket,
-        _ template: WordModel
+        _ histogram: UnsafeBufferPointer<UInt32>, _ occurring: [Int], contexts: Int, from: WordModel.Bucket,
+        to: WordModel.Bucket, _ template: WordModel
     ) -> Candidate? {
         // Which codes occur, and what they become.
         var coarse = [UInt16](repeating: 0, count: Self.codes)
         var used = [Bool](repeating: false, count: Self.codes)
-        for code in 0..<Self.codes {
+        for code in occurring {
             let target = Self.coarsen(UInt16(code), from: from, to: to)
             coarse[code] = target
-            for context in 0..<contexts where histogram[context * Self.codes + code] > 0 {
-                used[Int(target)] = true
-                break
-            }
+            used[Int(target)] = true
         }
         let codes = used.indices.filter { used[$0] }.map { UInt16($0) }
         guard !codes.isEmpty, codes.count <= WordModel.maxSymbols else { return nil }
@@ -158,7 +162,7 @@ final class WordPlanner {
         var rows: [[UInt32]] = []
         for context in 0..<contexts {
             var row = [UInt32](repeating: 0, count: codes.count)
-            for code in 0..<Self.codes {
+            for code in occurring {
                 let count = histogram[context * Self.codes + code]
                 if count > 0 { row[symbolOf[Int(coarse[code])]] += count }
             }
