@@ -24,6 +24,7 @@ static void pannier_words_fill_table(const pannier_words_alphabet *alphabet, uin
         }
 }
 
+#if defined(__x86_64__)
 // The numbers of those of eight lanes whose bit is set, a byte each, in the last bytes.
 static const uint64_t pannier_words_last[256] = {
     0x0000000000000000, 0x0000000000000000, 0x0100000000000000, 0x0100000000000000, 0x0200000000000000, 0x0200000000000000,
@@ -117,6 +118,7 @@ static const uint64_t pannier_words_order[256] = {
     0x0504030200010000, 0x0605040300020100, 0x0403020100000000, 0x0504030201000000, 0x0504030201000000, 0x0605040302000100,
     0x0504030201000000, 0x0605040302010000, 0x0605040302010000, 0x0706050403020100,
 };
+#endif
 
 #define PANNIER_KERNELS "words.inc"
 #include "levels.h"
