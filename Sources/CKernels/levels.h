@@ -1,7 +1,7 @@
 // Compiles one kernel source once a CPU level.
 //
-//     #define PANNIER_KERNELS "legacy_quants.inc"
-//     #include "levels.h"
+//     #define PANNIER_KERNELS "blocks/legacy_quants.inc"
+//     #include "../levels.h"
 //
 // includes the file up to three times. In it, `AT_LEVEL(name)` is the level's own name of a function,
 // `LEVEL_AVX512`, `LEVEL_AVX2` and `LEVEL_BASELINE` are 1 or 0. The target attribute is put on every function of

@@ -125,9 +125,10 @@ def check():
 
 
 TYPES = ["Q4_K_M", "Q5_K_M", "Q6_K", "Q3_K_M", "Q2_K", "Q8_0", "Q4_0", "Q5_0", "IQ4_XS"]
-# The searches of these take the peer minutes at full size, so they are timed on fewer layers of the same width.
+# The searches of these take the peer minutes at full size, so they are timed on fewer layers of the same width, unless
+# BENCH_LAYERS is 22: then once each at full size, which takes half an hour.
 SEARCHED = ["IQ4_NL", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"]
-SEARCHED_LAYERS = 3
+SEARCHED_LAYERS = int(os.environ.get("BENCH_LAYERS", "3"))
 
 
 def matrix(gguf):
@@ -147,7 +148,7 @@ def quantize():
     full = WORK / "bf16.gguf"
     if not full.exists():
         subprocess.run([PANNIER, "convert", checkpoint("bf16"), "-o", full, "-q"], check=True)
-    few = WORK / "few.gguf"
+    few = WORK / "few.gguf" if SEARCHED_LAYERS < 22 else full
     if set(chosen) & set(SEARCHED) and not few.exists():
         # Our own program takes the other layers away; the tensors left are the same.
         layers = ",".join(str(layer) for layer in range(SEARCHED_LAYERS, 22))
@@ -158,7 +159,10 @@ def quantize():
         out = WORK / "ours.gguf"
         hints = ["--imatrix", matrix(gguf)] if kind.startswith("IQ") else []
         ours = [PANNIER, "quantize", gguf, "-o", out, "--type", kind, "-q", *hints]
-        result = alternate({"two": (ours, out), "one": (ours + ["--threads", "1"], out)})
+        if kind in SEARCHED and gguf == full:
+            result = {"two": once(ours, out), "one": once(ours + ["--threads", "1"], out)}
+        else:
+            result = alternate({"two": (ours, out), "one": (ours + ["--threads", "1"], out)})
         (seconds, memory), (single, _) = result["two"], result["one"]
         theirs = "", ""
         if quantizer.exists():
@@ -167,7 +171,7 @@ def quantize():
             peer = once([quantizer, *hints, gguf, other, kind, os.cpu_count()], other).seconds
             other.unlink()
             theirs = f"{peer:.1f} s", f"{peer / seconds:.1f}"
-        name = f"{kind}, {SEARCHED_LAYERS} layers" if gguf == few else kind
+        name = f"{kind}, {SEARCHED_LAYERS} layers" if gguf != full else kind
         print(f"| {name} | {seconds:.2f} s | {theirs[0]} | {theirs[1]} | {memory:.0f} MB | {single:.2f} s | {single / seconds:.2f} |", flush=True)
     print()
 
@@ -211,6 +215,10 @@ def forward():
         reading, making, ratio = (f"{theirs[0]:.0f}", f"{theirs[1]:.1f}", f"{made / theirs[1]:.2f}") if theirs else ("", "", "")
         print(f"| {kind} | {read:.0f} | {fast:.0f} | {made:.1f} | {reading} | {making} | {ratio} |", flush=True)
         path.unlink()
+    for dtype in "float32", "bfloat16":
+        found = peer("forward_peer.py", checkpoint("bf16"), dtype)
+        if found:
+            print(f"\ntransformers reads 256 tokens in {dtype} at {found['tokens_per_second']:.0f} tokens/s.", flush=True)
     print()
 
 

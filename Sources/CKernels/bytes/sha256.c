@@ -1,5 +1,5 @@
 // SHA-256 (FIPS 180-4), with the processor's own instructions where it has them. See include/pannier_bytes.h.
-#include "include/pannier_bytes.h"
+#include "pannier_bytes.h"
 
 #include <stdatomic.h>
 #include <string.h>

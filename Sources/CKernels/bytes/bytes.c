@@ -1,5 +1,5 @@
 // Comparing, filling, and the checksum of archives. See include/pannier_bytes.h.
-#include "include/pannier_bytes.h"
+#include "pannier_bytes.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 // The same walk as matmul.inc with pairs of columns in place of columns: a pair of weights (32 bits) is broadcast and
 // multiplied with the pairs of sixteen tokens. The instruction rounds each product's sum to f32 and takes subnormal
 // inputs as zero.
-#include "include/pannier_matmul.h"
-#include "include/pannier_half.h"
+#include "pannier_matmul.h"
+#include "pannier_half.h"
 
 #include <stdbool.h>
 #include <string.h>

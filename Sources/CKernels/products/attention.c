@@ -1,12 +1,12 @@
 // Chooses the kernels between the products of the CPU level in force. See include/pannier_matmul.h.
-#include "include/pannier_matmul.h"
+#include "pannier_matmul.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
-#define PANNIER_KERNELS "attention.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "products/attention.inc"
+#include "../levels.h"
 
 #define DISPATCH(result, name, parameters, arguments)                                                                  \
     result pannier_##name parameters {                                                                                 \

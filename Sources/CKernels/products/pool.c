@@ -5,7 +5,7 @@
 // One word says which loop runs and how many of its chunks are still to be taken. Taking one is a compare-and-swap of
 // that word, so a thread that comes late takes nothing of a loop that is over, and the caller waits for the chunks
 // that were taken, not for threads that are asleep.
-#include "include/pannier_pool.h"
+#include "pannier_pool.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,8 +1,8 @@
 // Q2_K, Q3_K, Q4_K, Q5_K, Q6_K: super-blocks of 256 values. See k_quants.inc.
 #include "block_families.h"
 
-#define PANNIER_KERNELS "k_quants.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "blocks/k_quants.inc"
+#include "../levels.h"
 
 const pannier_block_kernels pannier_k_kernels[] = {
     {10, EVERY_LEVEL(quantize_q2_k), EVERY_LEVEL(dequantize_q2_k)},

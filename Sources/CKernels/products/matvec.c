@@ -1,5 +1,5 @@
 // Chooses the products with one token of the CPU level in force. See include/pannier_matmul.h.
-#include "include/pannier_matmul.h"
+#include "pannier_matmul.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -12,8 +12,8 @@ static const float pannier_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22
 static const int8_t pannier_iq4_bytes[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 #endif
 
-#define PANNIER_KERNELS "matvec.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "products/matvec.inc"
+#include "../levels.h"
 
 // Formats with minima need sums behind the activations: the blocks of 32 one for every 8 columns.
 int64_t pannier_prepared_floats(int64_t columns) { return columns + columns / 8 + 16; }

@@ -1,5 +1,5 @@
 // Chooses the archive coder of the CPU level in force. See include/pannier_words.h.
-#include "include/pannier_words.h"
+#include "pannier_words.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -120,8 +120,8 @@ static const uint64_t pannier_words_order[256] = {
 };
 #endif
 
-#define PANNIER_KERNELS "words.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "words/words.inc"
+#include "../levels.h"
 
 void pannier_words_count_keys(const pannier_words_model *model, const void *words, size_t count, uint32_t *keys) {
     static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_words_model *, const uint8_t *, size_t, uint32_t *) =

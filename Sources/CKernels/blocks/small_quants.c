@@ -1,8 +1,8 @@
 // TQ1_0, TQ2_0, MXFP4, NVFP4, Q1_0, Q2_0: values of very few bits under one scale. See small_quants.inc.
 #include "block_families.h"
 
-#define PANNIER_KERNELS "small_quants.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "blocks/small_quants.inc"
+#include "../levels.h"
 
 const pannier_block_kernels pannier_small_kernels[] = {
     {34, EVERY_LEVEL(quantize_tq1_0), EVERY_LEVEL(dequantize_tq1_0)},

@@ -1,13 +1,13 @@
 // Chooses the plain float kernels of the CPU level in force. See include/pannier_half.h.
-#include "include/pannier_half.h"
+#include "pannier_half.h"
 
 #include <stddef.h>
 
 typedef double v16d __attribute__((ext_vector_type(16)));
 typedef uint64_t v16q __attribute__((ext_vector_type(16)));
 
-#define PANNIER_KERNELS "half.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "values/half.inc"
+#include "../levels.h"
 
 typedef void (*convert_fn)(const void *, void *, int64_t);
 

@@ -5,8 +5,8 @@
 #include <immintrin.h>
 #endif
 
-#define PANNIER_KERNELS "iq4.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "blocks/iq4.inc"
+#include "../levels.h"
 
 const pannier_block_kernels pannier_iq4_kernels[] = {
     {.ggml_type = 20, .quantize = EVERY_LEVEL(iq4_nl), .dequantize = EVERY_LEVEL(from_iq4_nl)},

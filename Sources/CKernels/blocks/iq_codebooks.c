@@ -7,8 +7,8 @@
 #include <immintrin.h>
 #endif
 
-#define PANNIER_KERNELS "iq_codebooks.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "blocks/iq_codebooks.inc"
+#include "../levels.h"
 
 const pannier_block_kernels pannier_codebook_kernels[] = {
     {.ggml_type = 16, .quantize = EVERY_LEVEL(iq2_xxs), .dequantize = EVERY_LEVEL(from_iq2_xxs)},

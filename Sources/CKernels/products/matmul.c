@@ -1,11 +1,11 @@
 // Chooses the batch products of the CPU level in force. See include/pannier_matmul.h.
-#include "include/pannier_matmul.h"
+#include "pannier_matmul.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#define PANNIER_KERNELS "matmul.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "products/matmul.inc"
+#include "../levels.h"
 
 void pannier_decode_f32(const void *src, float *dst, int64_t count) { memcpy(dst, src, (size_t)count * sizeof(float)); }
 

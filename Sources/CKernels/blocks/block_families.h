@@ -2,7 +2,7 @@
 #ifndef PANNIER_BLOCK_FAMILIES_H
 #define PANNIER_BLOCK_FAMILIES_H
 
-#include "include/pannier_quantize.h"
+#include "pannier_quantize.h"
 
 /// A family's table ends with an entry whose ggml_type is negative.
 #define PANNIER_END_OF_FAMILY { .ggml_type = -1 }

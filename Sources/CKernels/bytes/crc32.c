@@ -4,8 +4,8 @@
 // (Intel, 2009): a 128-bit remainder is moved forward over the message by multiplying its halves with powers of x
 // modulo P. Four remainders run side by side. The last 128 bits go through the tables, which spares the reduction.
 
-#include "include/pannier_crc32.h"
-#include "include/pannier_cpu.h"
+#include "pannier_crc32.h"
+#include "pannier_cpu.h"
 
 #include <pthread.h>
 #include <string.h>

@@ -1,12 +1,12 @@
 // Chooses the statistics kernels of the CPU level in force. See include/pannier_statistics.h.
-#include "include/pannier_statistics.h"
+#include "pannier_statistics.h"
 
 #include <stddef.h>
 
 typedef double v16d __attribute__((ext_vector_type(16)));
 
-#define PANNIER_KERNELS "statistics.inc"
-#include "levels.h"
+#define PANNIER_KERNELS "values/statistics.inc"
+#include "../levels.h"
 
 void pannier_statistics_begin(pannier_statistics *sums) {
     *sums = (pannier_statistics){.smallest = INFINITY, .largest = -INFINITY};

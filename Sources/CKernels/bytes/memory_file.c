@@ -1,5 +1,5 @@
 // What Swift's C library module does not show of file systems. See include/pannier_bytes.h.
-#include "include/pannier_bytes.h"
+#include "pannier_bytes.h"
 
 #if defined(__linux__)
 #include <linux/magic.h>
