@@ -1,15 +1,12 @@
 // Chooses the products with one token of the CPU level in force. See include/pannier_matmul.h.
 #include "pannier_matmul.h"
+#include "../blocks/iq_tables.h"
 
 #include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-
-// The table of the IQ4 formats (kvalues_iq4nl of ggml-common.h).
-static const float pannier_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-static const int8_t pannier_iq4_bytes[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 #endif
 
 #define PANNIER_KERNELS "products/matvec.inc"
