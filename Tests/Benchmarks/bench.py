@@ -5,6 +5,7 @@ printed as Markdown tables. Peak memory is the kernel's figure for the process (
 """
 
 import csv
+import filecmp
 import json
 import os
 import pathlib
@@ -160,7 +161,7 @@ def quantize():
         hints = ["--imatrix", matrix(gguf)] if kind.startswith("IQ") else []
         ours = [PANNIER, "quantize", gguf, "-o", out, "--type", kind, "-q", *hints]
         if kind in SEARCHED and gguf == full:
-            result = {"two": once(ours, out), "one": once(ours + ["--threads", "1"], out)}
+            result = {"one": once(ours + ["--threads", "1"], out)[:2], "two": once(ours, out)[:2]}
         else:
             result = alternate({"two": (ours, out), "one": (ours + ["--threads", "1"], out)})
         (seconds, memory), (single, _) = result["two"], result["one"]
@@ -169,6 +170,8 @@ def quantize():
             # Once, in the same sitting: it takes up to minutes, and its times vary by a few percent.
             other = WORK / "theirs.gguf"
             peer = once([quantizer, *hints, gguf, other, kind, os.cpu_count()], other).seconds
+            if out.exists() and not filecmp.cmp(out, other, shallow=False):
+                sys.exit(f"{kind}: llama-quantize's file is another one")
             other.unlink()
             theirs = f"{peer:.1f} s", f"{peer / seconds:.1f}"
         name = f"{kind}, {SEARCHED_LAYERS} layers" if gguf != full else kind
