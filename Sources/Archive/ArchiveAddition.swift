@@ -183,8 +183,8 @@ struct ArchiveAddition: Sendable {
                 coded.payload = try archive.withWorker { worker in
                     var reference: UnsafeRawBufferPointer?
                     if let id = object.reference {
-                        let earlier = worker.buffer(2, bytes.count)
-                        try archive.decode(id, chunk: chunk, into: earlier, worker)
+                        let earlier = worker.buffer(.whole, bytes.count)
+                        try archive.decode([.init(object: id, index: chunk, bytes: earlier)], worker)
                         reference = UnsafeRawBufferPointer(earlier)
                     }
                     return worker.codec.encode(bytes, width: object.width, reference: reference)

@@ -184,80 +184,102 @@ public final class ArchiveReader: Sendable {
         return try body(worker)
     }
 
-    /// Decodes a chunk, and first what it was coded against.
-    /// - Parameter bytes: exactly the chunk's size.
-    func decode(_ id: ObjectID, chunk index: Int, into bytes: UnsafeMutableRawBufferPointer, _ worker: ChunkWorker) throws {
-        var payloads: [ChunkPayload] = []
-        var current = id
+    /// A chunk of an object and where its bytes go, exactly as many as it has.
+    struct WantedChunk {
+        let object: ObjectID
+        let index: Int
+        let bytes: UnsafeMutableRawBufferPointer
+    }
+
+    /// Decodes one chunk, or two side by side, and first what they were coded against.
+    /// - Throws: `malformed` when a chunk is damaged; of two, the other is then to be decoded by itself.
+    func decode(_ wanted: [WantedChunk], _ worker: ChunkWorker) throws {
+        let chains = try wanted.map(chain)
+        guard let depth = chains.first?.count else { return }
+        guard wanted.count <= 2, chains.allSatisfy({ $0.count == depth }) else {
+            for chunk in wanted { try decode([chunk], worker) }
+            return
+        }
+        // The oldest first; results alternate between two buffers, the last goes to the caller.
+        for place in (0..<depth).reversed() {
+            let coded = try wanted.indices.map { which in
+                let bytes = wanted[which].bytes
+                func result(_ place: Int) -> UnsafeMutableRawBufferPointer {
+                    place == 0 ? bytes : worker.buffer(.result(which, place % 2), bytes.count)
+                }
+                return ChunkCodec.Coded(
+                    try payload(of: chains[which][place], to: worker.buffer(.payload(which), ChunkWorker.bytes)),
+                    into: result(place),
+                    reference: place + 1 < depth ? UnsafeRawBufferPointer(result(place + 1)) : nil)
+            }
+            let fine = coded.count == 2 ? worker.codec.decode(coded[0], coded[1]) : worker.codec.decode(coded[0])
+            guard fine else { throw damaged(chains[0][place]) }
+        }
+    }
+
+    /// A chunk, the one it was coded against, and so on.
+    private func chain(of wanted: WantedChunk) throws -> [StoredChunk] {
+        var chain: [StoredChunk] = []
+        var current = wanted.object
         var size: UInt64?
         while true {
             let object = try object(current)
-            guard object.chunks.indices.contains(index), size == nil || size == object.size,
-                Self.chunkSize(object, index) == bytes.count, payloads.count <= Self.maxChain
+            guard object.chunks.indices.contains(wanted.index), size == nil || size == object.size,
+                Self.chunkSize(object, wanted.index) == wanted.bytes.count, chain.count <= Self.maxChain
             else {
                 throw CheckpointError.malformed("the chain of references of an object is damaged", file: path)
             }
             size = object.size
-            let payload = try ChunkPayload(object.chunks[index], in: file)
-            payloads.append(payload)
-            guard payload.needsReference else { break }
-            guard let reference = object.reference else { throw payload.damaged(path) }
+            let chunk = object.chunks[wanted.index]
+            chain.append(chunk)
+            let head = try file.bytes(at: chunk.offset, count: min(chunk.length, ChunkCodec.head))
+            guard head.withUnsafeBytes({ ChunkCodec.needsReference($0) }) else { return chain }
+            guard let reference = object.reference else { throw damaged(chunk) }
             current = reference
         }
-        // The oldest first; results alternate between two buffers, the last goes to the caller.
-        for place in payloads.indices.reversed() {
-            let target = place == 0 ? bytes : worker.buffer(place & 1, bytes.count)
-            let reference: UnsafeRawBufferPointer? =
-                place + 1 < payloads.count ? UnsafeRawBufferPointer(worker.buffer((place + 1) & 1, bytes.count)) : nil
-            let fine = payloads[place].withBytes { worker.codec.decode($0, into: target, reference: reference) }
-            guard fine else { throw payloads[place].damaged(path) }
-        }
+    }
+
+    /// Reads a chunk's payload to memory that has room for the slack behind it, and compares its checksum.
+    private func payload(of chunk: StoredChunk, to memory: UnsafeMutableRawBufferPointer) throws -> UnsafeRawBufferPointer {
+        guard chunk.length + ChunkCodec.slack <= memory.count else { throw damaged(chunk) }
+        let payload = UnsafeMutableRawBufferPointer(rebasing: memory[..<chunk.length])
+        try file.read(into: payload, at: chunk.offset)
+        UnsafeMutableRawBufferPointer(rebasing: memory[chunk.length...].prefix(ChunkCodec.slack))
+            .initializeMemory(as: UInt8.self, repeating: 0)
+        guard ArchiveFormat.checksum(UnsafeRawBufferPointer(payload)) == chunk.checksum else { throw damaged(chunk) }
+        return UnsafeRawBufferPointer(payload)
+    }
+
+    private func damaged(_ chunk: StoredChunk) -> CheckpointError {
+        .malformed(
+            "a chunk is damaged", file: path, offset: chunk.offset, expected: "checksum \(Hexadecimal.text(chunk.checksum))",
+            found: "other bytes", remedy: "get another copy of the archive; `extract --keep-damaged` saves the rest")
     }
 }
 
 /// What a thread owns while it codes and decodes chunks.
 final class ChunkWorker: @unchecked Sendable {
+    /// What a buffer is for, of one or two chunks that are decoded at once.
+    enum Role: Hashable {
+        case payload(Int)
+        /// Decoded chunks of a chain, in turns.
+        case result(Int, Int)
+        /// A chunk of which a part is wanted.
+        case whole
+    }
+
+    /// A buffer has room for a chunk, or for a payload and its slack.
+    static let bytes = ChunkCodec.maxChunk + 1 + ChunkCodec.slack
+
     let codec = ChunkCodec()
-    private var buffers: [UnsafeMutableRawBufferPointer] = []
+    private var buffers: [Role: UnsafeMutableRawBufferPointer] = [:]
 
-    deinit { for buffer in buffers { buffer.deallocate() } }
+    deinit { for buffer in buffers.values { buffer.deallocate() } }
 
-    /// One of its buffers of a chunk's size, of which `count` bytes are wanted.
-    func buffer(_ index: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
-        while buffers.count <= index {
-            buffers.append(.allocate(byteCount: ChunkCodec.maxChunk, alignment: 64))
-        }
-        return UnsafeMutableRawBufferPointer(rebasing: buffers[index][..<count])
-    }
-}
-
-/// A chunk's coded bytes, checked against their checksum, with the slack behind them that the coder wants.
-struct ChunkPayload {
-    private let bytes: [UInt8]
-    private let chunk: StoredChunk
-
-    /// - Throws: `malformed` when the checksum is another.
-    init(_ chunk: StoredChunk, in file: File) throws {
-        self.chunk = chunk
-        let length = chunk.length
-        bytes = try [UInt8](unsafeUninitializedCapacity: length + ChunkCodec.slack) { buffer, initialized in
-            let raw = UnsafeMutableRawBufferPointer(buffer)
-            try file.read(into: UnsafeMutableRawBufferPointer(rebasing: raw[..<length]), at: chunk.offset)
-            UnsafeMutableRawBufferPointer(rebasing: raw[length...]).initializeMemory(as: UInt8.self, repeating: 0)
-            initialized = length + ChunkCodec.slack
-        }
-        guard withBytes({ ArchiveFormat.checksum($0) }) == chunk.checksum else { throw damaged(file.path) }
-    }
-
-    func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
-        bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<chunk.length])) }
-    }
-
-    var needsReference: Bool { withBytes { ChunkCodec.needsReference($0) } }
-
-    func damaged(_ path: String) -> CheckpointError {
-        .malformed(
-            "a chunk is damaged", file: path, offset: chunk.offset, expected: "checksum \(Hexadecimal.text(chunk.checksum))",
-            found: "other bytes", remedy: "get another copy of the archive; `extract --keep-damaged` saves the rest")
+    /// The first `count` bytes of a buffer.
+    func buffer(_ role: Role, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        let buffer = buffers[role] ?? .allocate(byteCount: Self.bytes, alignment: 64)
+        buffers[role] = buffer
+        return UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
     }
 }
