@@ -28,6 +28,10 @@ public enum Magic: Sendable, Hashable {
             self = .safetensors
         } else if head.count >= 2, head[0] == 0x80, (1...5).contains(head[1]) {
             self = .pickle
+        } else if begins("PANNARCH") {
+            self = .foreign(
+                name: "an archive of checkpoints, not one of them",
+                remedy: "name a step, ARCHIVE:STEP; `pannier archive list` shows them")
         } else if begins("version https://git-lfs") {
             self = .foreign(
                 name: "a git-lfs pointer, not the file itself", remedy: "run `git lfs pull`, or download the file")

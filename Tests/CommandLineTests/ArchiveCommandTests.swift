@@ -49,6 +49,14 @@ import Testing
         #expect(try pannier("diff", Self.steps + ":600", sample).status == 0)
     }
 
+    @Test func anArchiveIsNoCheckpointAndSaysSo() throws {
+        for command in ["inspect", "verify"] {
+            let told = try pannier(command, Self.steps)
+            #expect(told.status == 2)
+            #expect(told.errors.contains("an archive of checkpoints") && told.errors.contains("ARCHIVE:STEP"))
+        }
+    }
+
     /// What a command says and writes is the same for a checkpoint and for the same one inside an archive.
     @Test func everyCommandReadsInsideAnArchive() throws {
         let scratch = try Scratch()
