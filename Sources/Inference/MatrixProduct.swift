@@ -6,8 +6,17 @@ internal import CKernels
 public enum Compute: String, Sendable, CaseIterable {
     /// Weights exact, activations and sums f32.
     case f32
-    /// Weights and activations rounded to bf16, sums f32. Where the machine has no bf16 products this is f32.
+    /// Weights and activations rounded to bf16, sums f32. A machine with AVX2 and no bf16 products rounds them to integers
+    /// of 12 and 13 bits below the largest of 64 instead, which is closer, and a single token's activations to 16 bits. Where
+    /// neither is known this is f32.
     case bf16
+
+    fileprivate var kernel: pannier_compute {
+        switch self {
+        case .f32: PANNIER_COMPUTE_F32
+        case .bf16: PANNIER_COMPUTE_BF16
+        }
+    }
 }
 
 /// A projection whose result goes to `out`, `[tokens, matrix.rows]`.
@@ -82,6 +91,7 @@ final class MatrixProduct {
     }
 
     private func multiplyOne(_ one: UnsafePointer<Float>, columns: Int, _ projections: [Projection]) {
+        let compute = compute.kernel
         // At most two orders of the activations are met: most projections of a layer are of one format.
         let stride = Int(pannier_prepared_floats(Int64(columns)))
         var prepared: [(kind: pannier_weight_kind, at: UnsafeMutablePointer<Float>)] = []
@@ -96,7 +106,7 @@ final class MatrixProduct {
                     input = known.at
                 } else if prepared.count < 2 {
                     input = packed.pointer + prepared.count * stride
-                    pannier_prepare(kind, one, Int64(columns), input)
+                    pannier_prepare(kind, compute, one, Int64(columns), input)
                     prepared.append((kind, input))
                 } else {
                     break
@@ -105,7 +115,8 @@ final class MatrixProduct {
                 waiting = waiting.dropFirst()
             }
             run(jobs, shares(jobs)) { job, rows, _ in
-                pannier_matvec(job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, job.out)
+                pannier_matvec(
+                    job.matrix, compute, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, job.out)
             }
         }
     }

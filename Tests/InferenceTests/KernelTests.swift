@@ -90,8 +90,9 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                     decode: decode)
                 if tokens == 1 {
                     var prepared = [Float](repeating: 0, count: Int(pannier_prepared_floats(Int64(columns))))
-                    pannier_prepare(weight.kind, x, Int64(columns), &prepared)
-                    pannier_matvec(&matrix, 0, Int64(rows), prepared, &out)
+                    let compute = bf16 ? PANNIER_COMPUTE_BF16 : PANNIER_COMPUTE_F32
+                    pannier_prepare(weight.kind, compute, x, Int64(columns), &prepared)
+                    pannier_matvec(&matrix, compute, 0, Int64(rows), prepared, &out)
                     return
                 }
                 var packed = [Float](repeating: 0, count: Int(pannier_packed_floats(Int64(tokens), Int64(columns))))
@@ -167,9 +168,26 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
     }
 
     @Test(arguments: WeightCase.all) fileprivate func bf16ProductsRoundOnlyTheirInputs(_ weight: WeightCase) throws {
-        for columns in weight.elements == 1 ? [51, 2100] : [1280] {
-            let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: 70, bf16: true)
-            #expect(error <= 0.01 * max(largest, 1))
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
+            let level = pannier_cpu_force(pannier_cpu_level(raw))
+            for tokens in [1, 9, 70] {
+                for columns in weight.elements == 1 ? [1, 51, 2100] : [1280] {
+                    let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: tokens, bf16: true)
+                    #expect(error <= 0.01 * max(largest, 1), "\(level) \(tokens) x \(columns)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: WeightCase.all) fileprivate func bf16ProductsShowWhatIsNotFinite(_ weight: WeightCase) throws {
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
+            _ = pannier_cpu_force(pannier_cpu_level(raw))
+            for (bad, tokens) in [(Float.nan, 1), (.infinity, 1), (.nan, 5), (-.infinity, 5)] {
+                let (error, _) = try errors(weight, rows: 3, columns: 512, tokens: tokens, bf16: true) { $1 == 300 ? bad : $0 }
+                #expect(!error.isFinite)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 // A weight matrix stays in the file's own bytes. For a batch, a tile of it is decoded to f32 (or bf16) once and
 // multiplied with every token of the batch: lanes along the batch, activations packed into panels beforehand. For one
 // token, decoding and multiplying are one loop, bound by memory. Sums are kept in f32 with many accumulators; at the AVX2
-// level those of one token and quantized weights are kept in integers, exactly, of activations in 30 bits (matvec_fixed.inc).
+// level those of one token and quantized weights are kept in integers, exactly (matvec_fixed.inc).
 #ifndef PANNIER_MATMUL_H
 #define PANNIER_MATMUL_H
 
@@ -38,6 +38,12 @@ typedef enum pannier_weight_kind {
     PANNIER_WEIGHT_IQ4_XS,
 } pannier_weight_kind;
 
+/// The arithmetic that was asked for. What a machine does not do faster it does in f32.
+typedef enum pannier_compute {
+    PANNIER_COMPUTE_F32,  ///< weights exact; activations f32, or of 24 bits or more below the largest of 128 or 256
+    PANNIER_COMPUTE_BF16, ///< both rounded to bf16; one token's activations to 16 bits below the largest of 128 or 256
+} pannier_compute;
+
 /// A weight matrix of `rows` rows of `columns` values. Each row is dense and lies anywhere, without alignment, so that
 /// a fused, sliced or permuted tensor of a mapped file serves as it is.
 typedef struct pannier_matrix {
@@ -70,8 +76,8 @@ void pannier_pack_f32(const float *x, int64_t stride, int64_t tokens, int64_t co
 void pannier_matmul_f32(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                         float *out, int64_t out_stride, void *scratch);
 
-/// Whether this machine multiplies bf16 pairs. Weights and activations are then rounded to bf16, sums stay f32.
-int pannier_has_bf16(void);
+/// The same in pairs of 16 bits. With AVX-512's products of bf16, weights and activations are rounded to bf16; with AVX2 to
+/// 12 and 13 bits below the largest of 64, which loses less. Elsewhere these are the f32 products. Sums stay f32.
 void pannier_pack_bf16(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                        float *packed);
 void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
@@ -82,9 +88,11 @@ void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, c
 /// Floats of the prepared form of `columns` activations, at most.
 int64_t pannier_prepared_floats(int64_t columns);
 /// Puts one token's activations into the order in which the kind's loop meets its weights.
-void pannier_prepare(pannier_weight_kind kind, const float *x, int64_t columns, float *prepared);
+void pannier_prepare(pannier_weight_kind kind, pannier_compute compute, const float *x, int64_t columns, float *prepared);
 /// Rows [first, last) of the product with one token: out[r] = sum over k of W[r][k] x[k].
-void pannier_matvec(const pannier_matrix *w, int64_t first, int64_t last, const float *prepared, float *out);
+/// `compute` is that of `pannier_prepare`.
+void pannier_matvec(const pannier_matrix *w, pannier_compute compute, int64_t first, int64_t last, const float *prepared,
+                    float *out);
 
 // ---- Between the products ----------------------------------------------------------------------------------------
 

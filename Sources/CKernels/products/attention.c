@@ -1,5 +1,5 @@
 // Chooses the kernels between the products of the CPU level in force. See include/pannier_matmul.h.
-#include "pannier_matmul.h"
+#include "tiles.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -1,8 +1,11 @@
 // Chooses the batch products of the CPU level in force. See include/pannier_matmul.h.
-#include "pannier_matmul.h"
+#include "tiles.h"
 
-#include <stdbool.h>
 #include <string.h>
+
+static void decode_floats(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row) {
+    w->decode(from, (float *)tile + row * TILE_COLUMNS, count);
+}
 
 #define PANNIER_KERNELS "products/matmul.inc"
 #include "../levels.h"
@@ -17,10 +20,6 @@ int64_t pannier_panels(int64_t tokens) {
 
 // Whole vectors of the widest level, so that a buffer serves every level.
 int64_t pannier_packed_floats(int64_t tokens, int64_t columns) { return (tokens + 15) / 16 * 16 * (columns + 1); }
-
-int64_t pannier_matmul_scratch(int64_t tokens) {
-    return (int64_t)sizeof(float) * TILE_ROWS * (TILE_COLUMNS + (tokens + 15) / 16 * 16);
-}
 
 void pannier_pack_f32(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                       float *packed) {

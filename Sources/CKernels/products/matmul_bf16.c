@@ -1,21 +1,19 @@
-// Batch products of bf16 pairs, where AVX-512 has them (vdpbf16ps). See include/pannier_matmul.h.
+// Batch products of 16-bit pairs: of bf16 where AVX-512 has them (vdpbf16ps), of integers with AVX2 (matmul_words.inc).
+// See include/pannier_matmul.h.
 //
 // The same walk as matmul.inc with pairs of columns in place of columns: a pair of weights (32 bits) is broadcast and
 // multiplied with the pairs of sixteen tokens. The instruction rounds each product's sum to f32 and takes subnormal
 // inputs as zero.
-#include "pannier_matmul.h"
+#include "tiles.h"
 #include "pannier_half.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define TILE_ROWS 48
 #define TILE_PAIRS 512
 #define VECTORS 4
-#define BLOCK_ROWS 6
 #define PANEL 64
 
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
@@ -72,8 +70,9 @@ static void pack(const float *x, int64_t stride, int64_t tokens, int64_t columns
     }
 }
 
-/// One row of a tile: `count` values from `src` as bf16 pairs, an odd last one paired with zero.
-static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count, uint32_t *pairs) {
+// Weights as bf16 pairs, an odd last one paired with zero.
+static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count, void *tile, int64_t row) {
+    uint32_t *pairs = (uint32_t *)tile + row * TILE_PAIRS;
     if (w->kind == PANNIER_WEIGHT_BF16) {
         if (count & 1) pairs[count / 2] = 0;
         memcpy(pairs, src, (size_t)count * 2);
@@ -90,62 +89,46 @@ static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count
     }
 }
 
+static void multiply_pairs(const tile_place *p) {
+    const uint32_t *panel = (const uint32_t *)p->packed + p->token * ((p->columns + 1) / 2) + p->column / 2 * p->width;
+    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS, panel, (p->count + 1) / 2,
+                                               p->sums, p->sums_stride, p->add);
+}
+
 static void matmul(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                    float *out, int64_t out_stride, void *scratch) {
-    const int64_t columns = w->columns, all_pairs = (columns + 1) / 2, width = (tokens + 15) / 16 * 16;
-    uint32_t *tile = scratch;
-    float *sums = (float *)(tile + TILE_ROWS * TILE_PAIRS);
-    // A multiple of every block and of two: no block is longer than 256 values.
-    const int64_t tile_columns = TILE_PAIRS * 2 / w->block_elements * w->block_elements & ~(int64_t)1;
-    for (int64_t row = first; row < last; row += TILE_ROWS) {
-        const int64_t rows = last - row < TILE_ROWS ? last - row : TILE_ROWS;
-        for (int64_t column = 0; column < columns; column += tile_columns) {
-            const int64_t count = columns - column < tile_columns ? columns - column : tile_columns;
-            const int64_t offset = column / w->block_elements * w->block_bytes;
-            for (int64_t r = 0; r < rows; r++)
-                decode_pairs(w, (const char *)w->row[row + r] + offset, count, tile + r * TILE_PAIRS);
-            for (int64_t t = 0; t < width; t += PANEL) {
-                const int64_t panel_width = width - t < PANEL ? width - t : PANEL;
-                const uint32_t *panel = (const uint32_t *)packed + t * all_pairs + column / 2 * panel_width;
-                const block_fn *blocks = all_blocks[panel_width / 16 - 1];
-                for (int64_t r = 0; r < rows; r += BLOCK_ROWS) {
-                    const int64_t block_rows = rows - r < BLOCK_ROWS ? rows - r : BLOCK_ROWS;
-                    blocks[block_rows - 1](tile + r * TILE_PAIRS, panel, (count + 1) / 2, sums + r * width + t, width,
-                                           column > 0);
-                }
-            }
-        }
-        for (int64_t t = 0; t < tokens; t++)
-            for (int64_t r = 0; r < rows; r++) out[t * out_stride + row + r] = sums[r * width + t];
-    }
+    static const tile_kernels kernels = {16, PANEL, TILE_PAIRS * 2, decode_pairs, multiply_pairs};
+    pannier_walk_tiles(&kernels, w, first, last, packed, tokens, out, out_stride, scratch);
 }
 #pragma clang attribute pop
 
-int pannier_has_bf16(void) { return pannier_cpu_has(PANNIER_CPU_AVX512_BF16); }
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#include "matmul_words.inc"
+#pragma clang attribute pop
 
+typedef void (*pack_fn)(const float *, int64_t, int64_t, int64_t, int64_t, int64_t, float *);
+typedef void (*matmul_fn)(const pannier_matrix *, int64_t, int64_t, const float *, int64_t, float *, int64_t, void *);
+
+static pack_fn pack_here(void) {
+    if (pannier_cpu_has(PANNIER_CPU_AVX512_BF16)) return pack;
+    return pannier_cpu_current() == PANNIER_CPU_AVX2 ? pack_words : pannier_pack_f32;
+}
+static matmul_fn matmul_here(void) {
+    if (pannier_cpu_has(PANNIER_CPU_AVX512_BF16)) return matmul;
+    return pannier_cpu_current() == PANNIER_CPU_AVX2 ? matmul_words : pannier_matmul_f32;
+}
 #else
-int pannier_has_bf16(void) { return 0; }
+#define pack_here() pannier_pack_f32
+#define matmul_here() pannier_matmul_f32
 #endif
 
-// Without the instruction, the f32 products stand in for it: slower and more exact.
+// Without such products, those of f32 stand in for them: slower and more exact.
 void pannier_pack_bf16(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                        float *packed) {
-#if defined(__x86_64__)
-    if (pannier_has_bf16()) {
-        pack(x, stride, tokens, columns, first, last, packed);
-        return;
-    }
-#endif
-    pannier_pack_f32(x, stride, tokens, columns, first, last, packed);
+    pack_here()(x, stride, tokens, columns, first, last, packed);
 }
 
 void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                          float *out, int64_t out_stride, void *scratch) {
-#if defined(__x86_64__)
-    if (pannier_has_bf16()) {
-        matmul(w, first, last, packed, tokens, out, out_stride, scratch);
-        return;
-    }
-#endif
-    pannier_matmul_f32(w, first, last, packed, tokens, out, out_stride, scratch);
+    matmul_here()(w, first, last, packed, tokens, out, out_stride, scratch);
 }

@@ -15,14 +15,15 @@
 // Formats with minima need sums behind the activations: the blocks of 32 one for every 8 columns.
 int64_t pannier_prepared_floats(int64_t columns) { return columns + columns / 8 + 16; }
 
-void pannier_prepare(pannier_weight_kind kind, const float *x, int64_t columns, float *prepared) {
-    static void (*const kernels[PANNIER_CPU_LEVELS])(pannier_weight_kind, const float *, int64_t, float *) =
+void pannier_prepare(pannier_weight_kind kind, pannier_compute compute, const float *x, int64_t columns, float *prepared) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(pannier_weight_kind, bool, const float *, int64_t, float *) =
         EVERY_LEVEL(prepare);
-    kernels[pannier_cpu_current()](kind, x, columns, prepared);
+    kernels[pannier_cpu_current()](kind, compute == PANNIER_COMPUTE_BF16, x, columns, prepared);
 }
 
-void pannier_matvec(const pannier_matrix *w, int64_t first, int64_t last, const float *prepared, float *out) {
-    static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_matrix *, int64_t, int64_t, const float *, float *) =
-        EVERY_LEVEL(matvec);
-    kernels[pannier_cpu_current()](w, first, last, prepared, out);
+void pannier_matvec(const pannier_matrix *w, pannier_compute compute, int64_t first, int64_t last, const float *prepared,
+                    float *out) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_matrix *, bool, int64_t, int64_t, const float *,
+                                                     float *) = EVERY_LEVEL(matvec);
+    kernels[pannier_cpu_current()](w, compute == PANNIER_COMPUTE_BF16, first, last, prepared, out);
 }

@@ -15,8 +15,8 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Arithmetic of the matrix products: f32 is exact in the weights and activations, bf16 rounds both and is "
-                + "about twice as fast on machines that have it.", valueName: "f32|bf16"),
+            "Arithmetic of the matrix products: f32 is exact in the weights and activations, bf16 rounds both to 8 bits or "
+                + "more and is faster.", valueName: "f32|bf16"),
         transform: { text in
             guard let compute = Compute(rawValue: text) else { throw ValidationError("--compute takes f32 or bf16") }
             return compute

@@ -1,0 +1,45 @@
+// The walk that all batch products share: over tiles of weights, and for each over the panels of activations.
+//
+// A tile of TILE_ROWS rows is decoded once and multiplied with every panel; it, a panel and the sums stay in the L2 cache.
+#ifndef PANNIER_TILES_H
+#define PANNIER_TILES_H
+
+#include <stdbool.h>
+#include "../include/pannier_matmul.h"
+
+enum {
+    TILE_ROWS = 48,
+    /// Columns of a tile of floats. One of 16-bit values may have twice as many.
+    TILE_COLUMNS = 512,
+    /// Rows of a tile that a block product keeps in registers.
+    BLOCK_ROWS = 6,
+};
+
+/// Where a block product takes place.
+typedef struct tile_place {
+    const void *tile;
+    int64_t row, rows;       ///< of the tile
+    const float *packed;     ///< the whole batch
+    int64_t columns;         ///< of the whole matrix
+    int64_t column, count;   ///< of the tile, within the matrix
+    int64_t token, width;    ///< of the panel: its first token, and its tokens as they are padded
+    float *sums;             ///< of `row` and `token`
+    int64_t sums_stride;     ///< between rows
+    bool add;                ///< to the sums, or begin them
+} tile_place;
+
+/// The operations of one arithmetic at one CPU level.
+typedef struct tile_kernels {
+    int64_t lanes;   ///< to whole vectors of which tokens are padded
+    int64_t panel;   ///< tokens of a panel
+    int64_t columns; ///< of a tile
+    /// Row `row` of the tile from the `count` weights at `from`.
+    void (*decode)(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row);
+    void (*multiply)(const tile_place *place);
+} tile_kernels;
+
+/// Rows [first, last) of the product. `scratch` is that of pannier_matmul_scratch.
+void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, int64_t first, int64_t last,
+                        const float *packed, int64_t tokens, float *out, int64_t out_stride, void *scratch);
+
+#endif
