@@ -32,15 +32,16 @@ func tests(_ name: String, _ imports: [String], exclude: [String] = []) -> Targe
 /// The modules of the library, from the ground up: each imports only what stands above it in this list, which
 /// Tests/ArchitectureTests holds.
 let library: [Target] = [
-    module("Bytes", ["CKernels", "SystemPackage"]),
+    module("Platform", []),
+    module("Bytes", ["Platform", "CKernels", "SystemPackage"]),
     module("JSONText", ["Bytes", "CJSONC", "OrderedCollections"]),
-    module("Reporting", []),
+    module("Reporting", ["Platform"]),
     module("Tensors", ["Bytes", "OrderedCollections"]),
     module("Quantization", ["Bytes", "Tensors", "CKernels"]),
     module("Containers", ["Bytes", "JSONText", "Tensors", "OrderedCollections"]),
     module("Layouts", ["Bytes", "JSONText", "Tensors", "Formats", "OrderedCollections"]),
-    module("Tokenizers", ["Bytes", "JSONText", "Tensors", "OrderedCollections"]),
-    module("ModelFiles", ["Bytes", "JSONText", "Tensors", "Tokenizers", "OrderedCollections"]),
+    module("Tokenizers", ["Platform", "Bytes", "JSONText", "Tensors", "OrderedCollections"]),
+    module("ModelFiles", ["Platform", "Bytes", "JSONText", "Tensors", "Tokenizers", "OrderedCollections"]),
     module(
         "Conversion",
         [
@@ -55,12 +56,12 @@ let library: [Target] = [
         ]),
     module(
         "Archive",
-        ["Bytes", "JSONText", "Tensors", "Containers", "CKernels", "CZstd", "OrderedCollections"]),
+        ["Platform", "Bytes", "JSONText", "Tensors", "Containers", "CKernels", "CZstd", "OrderedCollections"]),
     module(
         "Inference",
         [
-            "Bytes", "JSONText", "Reporting", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers", "Conversion",
-            "CKernels", "OrderedCollections",
+            "Platform", "Bytes", "JSONText", "Reporting", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers",
+            "Conversion", "CKernels", "OrderedCollections",
         ]),
 ]
 

@@ -1,12 +1,6 @@
 // Text compared by its bytes.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// A text that equals another only when every byte does.
 ///

@@ -1,14 +1,7 @@
 // A file opened for positional reading: every read names its place, so threads share one descriptor.
 
+internal import Platform
 internal import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// Which file it is, whatever it is called: device and inode.
 public struct FileIdentity: Hashable, Sendable {

@@ -1,14 +1,7 @@
 // SIGINT and SIGTERM: what is half written is removed, then the program ends with status 130.
 
+internal import Platform
 internal import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// Cleaning up when the program is interrupted.
 ///

@@ -1,15 +1,8 @@
 // A file being written at known offsets under a temporary name; nobody sees it before it is whole.
 
 internal import CKernels
+internal import Platform
 internal import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// A file open for positional writing. Threads may write different places at the same time.
 public final class OutputFile: Sendable {

@@ -1,14 +1,7 @@
 // Questions about paths: what stands there, what a folder holds.
 
+internal import Platform
 internal import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// What stands at a path, symbolic links followed.
 public enum PathKind: Sendable, Equatable {

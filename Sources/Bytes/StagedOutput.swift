@@ -1,14 +1,7 @@
 // Safe output: everything is written under a temporary name in the destination's folder and renamed when it is whole.
 
+internal import Platform
 internal import SystemPackage
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// What is allowed and wanted of an output.
 public struct OutputOptions: Sendable {

@@ -4,15 +4,8 @@
 
 internal import Bytes
 internal import CKernels
+internal import Platform
 public import Tokenizers
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// A text cut for evaluation.
 public struct TextChunks: Sendable {

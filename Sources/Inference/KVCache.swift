@@ -1,15 +1,8 @@
 // What a sequence's earlier tokens leave behind for attention.
 
 internal import Bytes
+internal import Platform
 public import Tensors
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Keys (after RoPE) and values of every layer, f32, `[layer][head][position][headDim]`. It grows as it is used.
 public final class KVCache {

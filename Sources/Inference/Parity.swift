@@ -6,16 +6,9 @@
 
 internal import Bytes
 internal import CKernels
+internal import Platform
 internal import Tokenizers
 internal import Tensors
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// How a layer of the candidate compares with the reference's.
 public struct LayerParity: Sendable, Equatable {

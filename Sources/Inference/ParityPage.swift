@@ -1,14 +1,7 @@
 // What parity found as a page and as a drawing: the verdict, what was tried, the errors of the layers, the divergences.
 
+internal import Platform
 internal import Reporting
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// Draws what a comparison of two models found.
 public struct ParityPage: Sendable {

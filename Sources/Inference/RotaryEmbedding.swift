@@ -1,15 +1,8 @@
 // Rotary position embeddings: Su et al., "RoFormer" (arXiv:2104.09864), and the ways to stretch them.
 
 internal import Bytes
+internal import Platform
 internal import Tensors
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// The angles by which the pairs of a head are turned at each position. Computed in f64 and rounded to f32.
 struct RotaryEmbedding: Sendable {

@@ -1,14 +1,7 @@
 // Choosing the next token. The filters work in the order that llama.cpp has them: top-k, top-p, min-p, temperature.
 
 internal import Bytes
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Platform
 
 /// Chooses tokens by their logits. The same seed and logits give the same tokens.
 public struct Sampler: Sendable {

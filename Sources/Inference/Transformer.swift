@@ -7,15 +7,8 @@
 internal import Bytes
 internal import CKernels
 public import Layouts
+internal import Platform
 public import Tensors
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 /// A look at the inside of a forward pass. Pointers are valid during the call.
 public struct ForwardObserver {

@@ -4,15 +4,8 @@
 internal import Bytes
 internal import CKernels
 public import Layouts
+internal import Platform
 public import Tensors
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
 
 extension ModelWeights {
     /// Takes every tensor of a model from a checkpoint. Dense tensors are mapped and stay on disk until they are used;

@@ -1,14 +1,7 @@
 // Threads for loops of tens of microseconds, and the memory they compute in.
 
 internal import CKernels
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Platform
 
 /// Runs loops on all cores. One caller at a time.
 final class WorkerPool: @unchecked Sendable {

@@ -1,12 +1,6 @@
 // A number with a fixed count of decimals, rounded as C's printf does: from the exact binary value, ties to even.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// `value` as text with `digits` decimals.
 func fixedPoint(_ value: Double, digits: Int) -> String {

@@ -1,13 +1,6 @@
 // Llama 3.1's rotary frequencies as GGUF has them: not in the metadata but as a tensor of factors.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
+internal import Platform
 public import Tensors
 
 /// The tensor `rope_freqs.weight`, which a GGUF of a model with "llama3" scaling has as its first tensor: F32, one

@@ -1,12 +1,6 @@
 // Colours for magnitudes, told apart by people who cannot tell red from green.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// Viridis: rises evenly in lightness, so that it also survives grey print and every kind of colour blindness.
 ///

@@ -1,12 +1,6 @@
 // Numbers as people read them.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 public enum NumberText {
     /// A number with so many digits after the point.

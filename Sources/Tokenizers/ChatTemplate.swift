@@ -3,14 +3,7 @@
 
 internal import Bytes
 internal import JSONText
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#elseif canImport(Darwin)
-    internal import Darwin
-#endif
+internal import Platform
 
 /// One turn of a conversation.
 public struct ChatMessage: Sendable, Hashable {

@@ -2,14 +2,7 @@
 
 internal import ArgumentParser
 internal import Bytes
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// When colour is used on a terminal.
 enum ColorChoice: String, ExpressibleByArgument, CaseIterable {

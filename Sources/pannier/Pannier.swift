@@ -3,14 +3,7 @@
 internal import Archive
 internal import ArgumentParser
 internal import Bytes
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// What `pannier --version` prints.
 let version = "0.1.0"

@@ -22,8 +22,9 @@ let package = Package(
     targets: [
         .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
         .target(name: "CKernels"),
+        .target(name: "Platform", swiftSettings: swiftSettings),
         .target(
-            name: "Bytes", dependencies: ["CKernels", .product(name: "SystemPackage", package: "swift-system")],
+            name: "Bytes", dependencies: ["Platform", "CKernels", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: swiftSettings),
         .target(name: "JSONText", dependencies: ["Bytes", "CJSONC", collections], swiftSettings: swiftSettings),
         .target(name: "Tensors", dependencies: ["Bytes", collections], swiftSettings: swiftSettings),
@@ -38,13 +39,16 @@ let package = Package(
             name: "Layouts", dependencies: ["Bytes", "JSONText", "Tensors", "Formats", collections],
             swiftSettings: swiftSettings),
         .target(
-            name: "Tokenizers", dependencies: ["Bytes", "JSONText", "Tensors", collections], swiftSettings: swiftSettings),
+            name: "Tokenizers", dependencies: ["Platform", "Bytes", "JSONText", "Tensors", collections],
+            swiftSettings: swiftSettings),
         .target(
-            name: "ModelFiles", dependencies: ["Bytes", "JSONText", "Tensors", "Tokenizers", collections],
+            name: "ModelFiles", dependencies: ["Platform", "Bytes", "JSONText", "Tensors", "Tokenizers", collections],
             swiftSettings: swiftSettings),
         .executableTarget(
             name: "pannier_fuzz",
-            dependencies: ["Bytes", "JSONText", "Tensors", "Containers", "Layouts", "Tokenizers", "ModelFiles", collections],
+            dependencies: [
+                "Platform", "Bytes", "JSONText", "Tensors", "Containers", "Layouts", "Tokenizers", "ModelFiles", collections,
+            ],
             path: "Targets", swiftSettings: swiftSettings,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),
     ]

@@ -1,14 +1,7 @@
 // Chooses how a chunk of words is coded: its transform, buckets, contexts and frequencies, by what each would cost.
 
 internal import CKernels
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// Counts what occurs in a chunk and finds the cheapest model. One a worker; its tables are reused.
 final class WordPlanner {

@@ -4,15 +4,8 @@ internal import ArgumentParser
 internal import Bytes
 internal import Inference
 internal import JSONText
+internal import Platform
 internal import Tokenizers
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,14 +2,7 @@
 
 internal import Bytes
 internal import JSONText
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// The two output streams. Results are collected and written in large pieces.
 ///
@@ -87,12 +80,6 @@ enum Console {
     }
 
     private static func systemWrite(_ descriptor: Int32, _ base: UnsafeRawPointer, _ count: Int) -> Int {
-        #if canImport(Glibc)
-            Glibc.write(descriptor, base, count)
-        #elseif canImport(Musl)
-            Musl.write(descriptor, base, count)
-        #else
-            Darwin.write(descriptor, base, count)
-        #endif
+        Platform.write(descriptor, base, count)
     }
 }

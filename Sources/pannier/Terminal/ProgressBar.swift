@@ -1,14 +1,7 @@
 // Progress of long work: a bar on a terminal, a line now and then elsewhere.
 
 internal import Dispatch
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
+internal import Platform
 
 /// Shows how far a piece of work is: how much is done, rate, time left. May be advanced from any thread.
 final class ProgressBar: @unchecked Sendable {

@@ -1,15 +1,8 @@
 // Colour and numbers as people read them.
 
 internal import Bytes
+internal import Platform
 internal import Reporting
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 /// What a piece of text means; the terminal's palette decides how it looks.
 enum Emphasis {

@@ -9,14 +9,9 @@ import JSONText
 import Layouts
 import ModelFiles
 import OrderedCollections
+import Platform
 import Tensors
 import Tokenizers
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 typealias Callback = @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 
