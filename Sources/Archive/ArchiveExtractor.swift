@@ -177,7 +177,7 @@ extension ArchiveReader {
     private func decode(_ runs: [FileSegment], into buffers: [BufferPool.Buffer]) throws {
         try withWorker { worker in
             if let run = runs.first, let to = buffers.first?.bytes, !run.isWholeChunk {
-                let whole = worker.buffer(.whole, run.chunkSize)
+                let whole = worker.buffer(.chunk(0), run.chunkSize)
                 try decode([run.wanted(whole)], worker)
                 to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
             } else {

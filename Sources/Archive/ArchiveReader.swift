@@ -264,8 +264,8 @@ final class ChunkWorker: @unchecked Sendable {
         case payload(Int)
         /// Decoded chunks of a chain, in turns.
         case result(Int, Int)
-        /// A chunk of which a part is wanted.
-        case whole
+        /// A chunk that others are coded against, or of which a part is wanted.
+        case chunk(Int)
     }
 
     /// A buffer has room for a chunk, or for a payload and its slack.
