@@ -127,7 +127,7 @@ def check():
 
 TYPES = ["Q4_K_M", "Q5_K_M", "Q6_K", "Q3_K_M", "Q2_K", "Q8_0", "Q4_0", "Q5_0", "IQ4_XS"]
 # The searches of these take the peer minutes at full size, so they are timed on fewer layers of the same width, unless
-# BENCH_LAYERS is 22: then once each at full size, which takes half an hour.
+# BENCH_LAYERS is 22: then once each at full size, which takes an hour.
 SEARCHED = ["IQ4_NL", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"]
 SEARCHED_LAYERS = int(os.environ.get("BENCH_LAYERS", "3"))
 

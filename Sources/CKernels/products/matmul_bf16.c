@@ -5,6 +5,7 @@
 // multiplied with the pairs of sixteen tokens. The instruction rounds each product's sum to f32 and takes subnormal
 // inputs as zero.
 #include "tiles.h"
+#include "units.h"
 #include "pannier_half.h"
 
 #include <string.h>

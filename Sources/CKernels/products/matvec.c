@@ -1,5 +1,6 @@
 // Chooses the products with one token of the CPU level in force. See include/pannier_matmul.h.
 #include "pannier_matmul.h"
+#include "units.h"
 #include "../blocks/iq_tables.h"
 
 #include <stdbool.h>
