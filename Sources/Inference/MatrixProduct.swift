@@ -121,18 +121,25 @@ final class MatrixProduct {
         }
     }
 
-    /// Each thread's share of the rows: most of them in one piece, since memory is read fastest in long runs, then small
-    /// pieces for whoever is early.
+    /// Pieces of all rows, in the order in which threads take them: at first most of each thread's share, since memory is read
+    /// fastest in long runs, then half of what would be each one's share of the rest, and so on, so that they end together.
     private func shares(_ jobs: [Job]) -> [Piece] {
-        var pieces: [Piece] = []
-        for (index, job) in jobs.enumerated() {
-            let rows = job.largeRows(threads: pool.threads)
-            Piece.append(to: &pieces, job: index, 0..<rows * pool.threads, by: rows)
+        var pieces: [Piece] = [], done = jobs.map { _ in 0 }
+        func take(_ part: (_ rows: Int) -> Int) -> Bool {
+            var rest = false
+            for (index, job) in jobs.enumerated() {
+                let left = job.rows - done[index]
+                let least = max(8, (32 << 10) / max(1, job.rowBytes))
+                let size = part(left) < least ? least : part(left)
+                let end = min(job.rows, done[index] + size * pool.threads)
+                Piece.append(to: &pieces, job: index, done[index]..<end, by: size)
+                done[index] = end
+                rest = rest || end < job.rows
+            }
+            return rest
         }
-        for (index, job) in jobs.enumerated() {
-            let done = job.largeRows(threads: pool.threads) * pool.threads
-            Piece.append(to: &pieces, job: index, done..<job.rows, by: max(8, (32 << 10) / max(1, job.rowBytes)))
-        }
+        var rest = take { $0 * 3 / 4 / pool.threads }
+        while rest { rest = take { $0 / 2 / pool.threads } }
         return pieces
     }
 
@@ -150,12 +157,6 @@ final class MatrixProduct {
             rowBytes = projection.matrix.rowBytes
             self.input = input
             out = projection.out
-        }
-
-        /// Rows of a thread's long run: three quarters of its share, none where that would be short.
-        func largeRows(threads: Int) -> Int {
-            let rows = rows * 3 / 4 / threads
-            return rows * rowBytes < 128 << 10 ? 0 : rows
         }
     }
 
