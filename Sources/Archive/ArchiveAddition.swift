@@ -165,29 +165,27 @@ struct ArchiveAddition: Sendable {
     private func encode(
         _ ids: [ObjectID], _ stored: inout [StoredObject], from start: UInt64
     ) throws -> (end: UInt64, digests: [Digest]) {
-        let work = Self.pairs(pieces(ids)), objects = stored
+        let work = pieces(ids), objects = stored
         let state = Locked(
             Settled(
                 end: start, digests: contents.files.map { _ in SHA256() }, stored: stored,
                 contents: stored.map { _ in [] }, depends: stored.map { _ in false }))
         try Parallel.inOrder(
-            work.count, ahead: options.threads * 2, threads: options.threads, worker: { () },
-            make: { index, _ -> [Coded] in
-                let pieces = work[index]
-                var coded = pieces.map { Coded(buffer: archive.buffers.take($0.count)) }
-                for (piece, made) in zip(pieces, coded) {
-                    try piece.source.read(into: made.buffer.bytes, at: piece.offset)
-                    if piece.file != nil { progress(UInt64(piece.count)) }
+            work.count, ahead: options.threads * 3, threads: options.threads, worker: { () },
+            make: { index, _ -> Coded in
+                let piece = work[index]
+                var coded = Coded(buffer: archive.buffers.take(piece.count))
+                try piece.source.read(into: coded.buffer.bytes, at: piece.offset)
+                if piece.file != nil { progress(UInt64(piece.count)) }
+                if let (number, chunk) = piece.code {
+                    try archive.withWorker { try encode(objects[number], chunk: chunk, &coded, $0) }
                 }
-                try archive.withWorker { try encode(pieces, objects, &coded, $0) }
                 return coded
             },
-            order: { index, coded -> [(payload: [UInt8], offset: UInt64)] in
-                state.withValue { state in zip(work[index], coded).map { settle($0, $1, &state) } }
+            order: { index, coded -> (payload: [UInt8], offset: UInt64) in
+                state.withValue { settle(work[index], coded, &$0) }
             },
-            finish: { _, written in
-                for (payload, offset) in written { try output.write(payload, at: offset) }
-            })
+            finish: { _, written in try output.write(written.payload, at: written.offset) })
         return state.withValue { state in
             stored = state.stored
             for index in stored.indices {
@@ -198,30 +196,18 @@ struct ArchiveAddition: Sendable {
         }
     }
 
-    /// Pieces by twos: what two are coded against is decoded faster side by side.
-    private static func pairs(_ pieces: [Piece]) -> [ArraySlice<Piece>] {
-        stride(from: 0, to: pieces.count, by: 2).map { pieces[$0..<min($0 + 2, pieces.count)] }
-    }
-
-    /// Codes those of one or two pieces that are new.
-    private func encode(
-        _ pieces: ArraySlice<Piece>, _ objects: [StoredObject], _ coded: inout [Coded], _ worker: ChunkWorker
-    ) throws {
-        var wanted: [ArchiveReader.WantedChunk] = []
-        let references = zip(pieces, 0...).map { piece, place -> UnsafeRawBufferPointer? in
-            guard let (number, chunk) = piece.code, let earlier = objects[number].reference else { return nil }
-            let bytes = worker.buffer(.chunk(place), piece.count)
-            wanted.append(.init(object: earlier, index: chunk, bytes: bytes))
-            return UnsafeRawBufferPointer(bytes)
+    /// Codes a piece that was read.
+    private func encode(_ object: StoredObject, chunk: Int, _ coded: inout Coded, _ worker: ChunkWorker) throws {
+        let bytes = UnsafeRawBufferPointer(coded.buffer.bytes)
+        coded.content = ArchiveFormat.checksum(bytes)
+        var reference: UnsafeRawBufferPointer?
+        if let earlier = object.reference {
+            let whole = worker.buffer(.whole, bytes.count)
+            try archive.decode(.init(object: earlier, index: chunk, bytes: whole), worker)
+            reference = UnsafeRawBufferPointer(whole)
         }
-        try archive.decode(wanted, worker)
-        for (place, piece) in zip(0..., pieces) {
-            guard let (number, _) = piece.code else { continue }
-            let bytes = UnsafeRawBufferPointer(coded[place].buffer.bytes)
-            coded[place].content = ArchiveFormat.checksum(bytes)
-            coded[place].payload = worker.codec.encode(bytes, width: objects[number].width, reference: references[place])
-            coded[place].checksum = ArchiveFormat.checksum(coded[place].payload)
-        }
+        coded.payload = worker.codec.encode(bytes, width: object.width, reference: reference)
+        coded.checksum = ArchiveFormat.checksum(coded.payload)
     }
 
     /// Gives a piece its place in the archive; called in the order of the pieces.

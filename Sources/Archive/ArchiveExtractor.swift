@@ -115,41 +115,32 @@ extension ArchiveReader {
         _ file: StoredFile, of step: ArchivedStep, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
         _ use: @escaping @Sendable (UnsafeRawBufferPointer, UInt64) throws -> Void
     ) throws -> [ArchiveDamage] {
-        let pieces = Self.pairs(try segments(of: file))
+        let runs = try segments(of: file)
         let damage = Locked<[ArchiveDamage]>([])
         let sha = Locked(SHA256())
         // The digest goes over a run while it is still in a cache, and other threads decode.
         try Parallel.inOrder(
-            pieces.count, ahead: max(1, threads) * 2, threads: threads, worker: { () },
-            make: { index, _ -> [BufferPool.Buffer] in
-                let runs = pieces[index], taken = runs.map { buffers.take($0.count) }
-                // Of two runs of which one is damaged the other comes out by itself.
-                if runs.count == 1 || (try? decode(runs, into: taken)) == nil {
-                    for (run, buffer) in zip(runs, taken) {
-                        do {
-                            try decode([run], into: [buffer])
-                        } catch {
-                            buffer.bytes.initializeMemory(as: UInt8.self, repeating: 0)
-                            let lost = ArchiveDamage(
-                                step: step.step, file: file.name, tensor: run.tensor, offset: run.offset,
-                                count: UInt64(run.count), message: (error as? CheckpointError)?.message ?? "\(error)")
-                            damage.withValue { $0.append(lost) }
-                        }
-                    }
+            runs.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
+            make: { index, _ -> BufferPool.Buffer in
+                let run = runs[index], buffer = buffers.take(run.count)
+                do {
+                    try decode(run, into: buffer.bytes)
+                } catch {
+                    buffer.bytes.initializeMemory(as: UInt8.self, repeating: 0)
+                    let lost = ArchiveDamage(
+                        step: step.step, file: file.name, tensor: run.tensor, offset: run.offset, count: UInt64(run.count),
+                        message: (error as? CheckpointError)?.message ?? "\(error)")
+                    damage.withValue { $0.append(lost) }
                 }
-                for (run, buffer) in zip(runs, taken) {
-                    try use(UnsafeRawBufferPointer(buffer.bytes), run.offset)
-                    progress(UInt64(run.count))
-                }
-                return taken
+                try use(UnsafeRawBufferPointer(buffer.bytes), run.offset)
+                progress(UInt64(run.count))
+                return buffer
             },
-            order: { _, taken in
-                for buffer in taken { sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) } }
-                return taken
+            order: { _, buffer in
+                sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) }
+                return buffer
             },
-            finish: { _, taken in
-                for buffer in taken { buffers.give(buffer) }
-            })
+            finish: { _, buffer in buffers.give(buffer) })
         var found = damage.withValue { $0 }.sorted { $0.offset < $1.offset }
         if found.isEmpty, sha.withValue({ $0.digest() }) != file.digest {
             found.append(
@@ -160,28 +151,15 @@ extension ArchiveReader {
         return found
     }
 
-    /// Runs that are whole chunks by twos, since two are decoded faster side by side; all others alone.
-    private static func pairs(_ runs: [FileSegment]) -> [[FileSegment]] {
-        var pieces: [[FileSegment]] = []
-        for run in runs {
-            if let last = pieces.last, last.count == 1, last[0].isWholeChunk, run.isWholeChunk {
-                pieces[pieces.count - 1].append(run)
-            } else {
-                pieces.append([run])
-            }
-        }
-        return pieces
-    }
-
-    /// Decodes a run of a file, or two that are whole chunks.
-    private func decode(_ runs: [FileSegment], into buffers: [BufferPool.Buffer]) throws {
+    /// Decodes a run of a file.
+    private func decode(_ run: FileSegment, into to: UnsafeMutableRawBufferPointer) throws {
         try withWorker { worker in
-            if let run = runs.first, let to = buffers.first?.bytes, !run.isWholeChunk {
-                let whole = worker.buffer(.chunk(0), run.chunkSize)
-                try decode([run.wanted(whole)], worker)
-                to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
+            if run.count == run.chunkSize {
+                try decode(run.wanted(to), worker)
             } else {
-                try decode(zip(runs, buffers).map { $0.wanted($1.bytes) }, worker)
+                let whole = worker.buffer(.whole, run.chunkSize)
+                try decode(run.wanted(whole), worker)
+                to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
             }
         }
     }

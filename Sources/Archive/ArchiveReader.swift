@@ -191,29 +191,16 @@ public final class ArchiveReader: Sendable {
         let bytes: UnsafeMutableRawBufferPointer
     }
 
-    /// Decodes one chunk, or two side by side, and first what they were coded against.
-    /// - Throws: `malformed` when a chunk is damaged; of two, the other is then to be decoded by itself.
-    func decode(_ wanted: [WantedChunk], _ worker: ChunkWorker) throws {
-        let chains = try wanted.map(chain)
-        guard let depth = chains.first?.count else { return }
-        guard wanted.count <= 2, chains.allSatisfy({ $0.count == depth }) else {
-            for chunk in wanted { try decode([chunk], worker) }
-            return
-        }
+    /// Decodes a chunk, and first what it was coded against.
+    /// - Throws: `malformed` when one of these is damaged.
+    func decode(_ wanted: WantedChunk, _ worker: ChunkWorker) throws {
         // The oldest first; results alternate between two buffers, the last goes to the caller.
-        for place in (0..<depth).reversed() {
-            let coded = try wanted.indices.map { which in
-                let bytes = wanted[which].bytes
-                func result(_ place: Int) -> UnsafeMutableRawBufferPointer {
-                    place == 0 ? bytes : worker.buffer(.result(which, place % 2), bytes.count)
-                }
-                return ChunkCodec.Coded(
-                    try payload(of: chains[which][place], to: worker.buffer(.payload(which), ChunkWorker.bytes)),
-                    into: result(place),
-                    reference: place + 1 < depth ? UnsafeRawBufferPointer(result(place + 1)) : nil)
-            }
-            let fine = coded.count == 2 ? worker.codec.decode(coded[0], coded[1]) : worker.codec.decode(coded[0])
-            guard fine else { throw damaged(chains[0][place]) }
+        var reference: UnsafeRawBufferPointer?
+        for (place, chunk) in try chain(of: wanted).enumerated().reversed() {
+            let bytes = place == 0 ? wanted.bytes : worker.buffer(.result(place % 2), wanted.bytes.count)
+            let payload = try payload(of: chunk, to: worker.buffer(.payload, ChunkWorker.bytes))
+            guard worker.codec.decode(payload, into: bytes, reference: reference) else { throw damaged(chunk) }
+            reference = UnsafeRawBufferPointer(bytes)
         }
     }
 
@@ -259,13 +246,13 @@ public final class ArchiveReader: Sendable {
 
 /// What a thread owns while it codes and decodes chunks.
 final class ChunkWorker: @unchecked Sendable {
-    /// What a buffer is for, of one or two chunks that are decoded at once.
+    /// What a buffer is for.
     enum Role: Hashable {
-        case payload(Int)
+        case payload
         /// Decoded chunks of a chain, in turns.
-        case result(Int, Int)
-        /// A chunk that others are coded against, or of which a part is wanted.
-        case chunk(Int)
+        case result(Int)
+        /// A chunk that another is coded against, or of which a part is wanted.
+        case whole
     }
 
     /// A buffer has room for a chunk, or for a payload and its slack.

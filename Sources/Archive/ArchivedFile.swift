@@ -61,14 +61,14 @@ final class ArchivedFile: ByteSource {
             let to = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
             if count == segment.chunkSize {
                 // A whole chunk goes straight where it is wanted.
-                try archive.withWorker { try archive.decode([segment.wanted(to)], $0) }
+                try archive.withWorker { try archive.decode(segment.wanted(to), $0) }
             } else {
                 let entry = cache.entry(ChunkCache.Key(object: segment.object, chunk: segment.chunk))
                 try entry.bytes.withValue { bytes in
                     if bytes == nil {
                         bytes = try [UInt8](unsafeUninitializedCapacity: segment.chunkSize) { memory, initialized in
                             let whole = UnsafeMutableRawBufferPointer(memory)
-                            try archive.withWorker { try archive.decode([segment.wanted(whole)], $0) }
+                            try archive.withWorker { try archive.decode(segment.wanted(whole), $0) }
                             initialized = segment.chunkSize
                         }
                     }
@@ -93,7 +93,6 @@ struct FileSegment: Sendable {
     var chunkSize: Int
     var tensor: String?
 
-    var isWholeChunk: Bool { count == chunkSize }
     /// Its chunk, to be decoded to `bytes`.
     func wanted(_ bytes: UnsafeMutableRawBufferPointer) -> ArchiveReader.WantedChunk {
         ArchiveReader.WantedChunk(object: object, index: chunk, bytes: bytes)

@@ -95,7 +95,7 @@ struct ObjectSearch: Sendable {
     private func isEqual(_ source: SourceObject, _ id: ObjectID) throws -> Bool {
         try isEqual(source) { chunk, bytes in
             // What is damaged is equal to nothing, and stored again.
-            (try? archive.withWorker { try archive.decode([.init(object: id, index: chunk, bytes: bytes)], $0) }) != nil
+            (try? archive.withWorker { try archive.decode(.init(object: id, index: chunk, bytes: bytes), $0) }) != nil
         }
     }
 

@@ -34,34 +34,25 @@ import Testing
         return (now, before)
     }
 
-    /// Decodes several payloads, in one call where there are two.
-    private static func decode(_ payloads: [[UInt8]], counts: [Int], references: [[UInt8]?]) -> [[UInt8]]? {
-        var outputs: [UnsafeMutableRawBufferPointer] = []
-        defer { for output in outputs { output.deallocate() } }
-        var inputs: [UnsafeMutableRawBufferPointer] = []
-        defer { for input in inputs { input.deallocate() } }
-        func copy(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
+    private static func decode(_ payload: [UInt8], count: Int, reference: [UInt8]?) -> [UInt8]? {
+        // Memory of its own, so that a sanitizer sees what is read and written beyond.
+        func copy(_ bytes: [UInt8]) -> UnsafeMutableRawBufferPointer {
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
             copy.copyBytes(from: bytes)
-            inputs.append(copy)
-            return UnsafeRawBufferPointer(copy)
+            return copy
         }
-        let coded = payloads.indices.map { index -> ChunkCodec.Coded in
-            let output = UnsafeMutableRawBufferPointer.allocate(byteCount: counts[index], alignment: 1)
-            output.initializeMemory(as: UInt8.self, repeating: 0xAA)
-            outputs.append(output)
-            let padded = copy(payloads[index] + [UInt8](repeating: 0, count: ChunkCodec.slack))
-            return ChunkCodec.Coded(
-                UnsafeRawBufferPointer(rebasing: padded[..<payloads[index].count]), into: output,
-                reference: references[index].map(copy))
+        let output = copy([UInt8](repeating: 0xAA, count: count))
+        let padded = copy(payload + [UInt8](repeating: 0, count: ChunkCodec.slack))
+        let earlier = reference.map(copy)
+        defer {
+            output.deallocate()
+            padded.deallocate()
+            earlier?.deallocate()
         }
-        let codec = ChunkCodec()
-        let fine = coded.count == 2 ? codec.decode(coded[0], coded[1]) : codec.decode(coded[0])
-        return fine ? outputs.map { [UInt8]($0) } : nil
-    }
-
-    private static func decode(_ payload: [UInt8], count: Int, reference: [UInt8]?) -> [UInt8]? {
-        decode([payload], counts: [count], references: [reference])?.first
+        let fine = ChunkCodec().decode(
+            UnsafeRawBufferPointer(rebasing: padded[..<payload.count]), into: output,
+            reference: earlier.map { UnsafeRawBufferPointer($0) })
+        return fine ? [UInt8](output) : nil
     }
 
     private static func encode(_ bytes: [UInt8], width: Int, reference: [UInt8]?) -> [UInt8] {
@@ -90,29 +81,18 @@ import Testing
         }
     }
 
-    /// Two chunks at once: of one kind or of two, and of different lengths.
+    /// A stream that ends too early is refused, whatever its length.
     @Test(arguments: kinds, [1, 2, 4])
-    func twoComeBackTogether(kind: String, width: Int) {
+    func shortStreamsAreRefused(kind: String, width: Int) {
         defer { _ = pannier_cpu_force(pannier_cpu_best()) }
-        for (count, other, otherKind) in [(4096, 4096, kind), (70_001, 4100, kind), (300, 50_000, "weights"), (9000, 31, "few")] {
+        for count in [300, 4096, 70_001] {
             let (now, before) = Self.words(kind, width: width, count: count, seed: 11)
-            let (second, secondBefore) = Self.words(otherKind, width: width, count: other, seed: 12)
-            for references in [[nil, nil], [before, secondBefore], [before, nil]] {
-                let payloads = [
-                    Self.encode(now, width: width, reference: references[0]),
-                    Self.encode(second, width: width, reference: references[1]),
-                ]
+            for reference in [nil, before] {
+                let payload = Self.encode(now, width: width, reference: reference)
+                guard payload.first == 3 else { continue }
                 for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
                     _ = pannier_cpu_force(level)
-                    let counts = [now.count, second.count]
-                    #expect(Self.decode(payloads, counts: counts, references: references) == [now, second])
-                    for damaged in 0...1 {
-                        // A stream that ends too early.
-                        var wrong = payloads
-                        guard wrong[damaged].first == 3 else { continue }
-                        wrong[damaged].removeLast()
-                        #expect(Self.decode(wrong, counts: counts, references: references) == nil)
-                    }
+                    #expect(Self.decode([UInt8](payload.dropLast()), count: now.count, reference: reference) == nil)
                 }
             }
         }

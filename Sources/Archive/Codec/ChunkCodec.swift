@@ -26,10 +26,7 @@ package final class ChunkCodec {
     private var encoders = [pannier_words_encoder](
         repeating: pannier_words_encoder(), count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_SYMBOLS)
     private var symbolOfCode = [UInt32](repeating: 0, count: PANNIER_WORDS_CODES)
-    /// Tables of the one or two streams that are being decoded.
-    private let decodeTables = (0..<2).map { _ in
-        UnsafeMutableRawBufferPointer.allocate(byteCount: Int(PANNIER_WORDS_TABLE), alignment: 64)
-    }
+    private let decodeTable = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(PANNIER_WORDS_TABLE), alignment: 64)
     private var out = [UInt8]()
     private let compressor = ZSTD_createCCtx()
     private let decompressor = ZSTD_createDCtx()
@@ -37,7 +34,7 @@ package final class ChunkCodec {
     package init() {}
 
     deinit {
-        for table in decodeTables { table.deallocate() }
+        decodeTable.deallocate()
         ZSTD_freeCCtx(compressor)
         ZSTD_freeDCtx(decompressor)
     }
@@ -136,31 +133,16 @@ package final class ChunkCodec {
 
     // MARK: Decoding
 
-    /// A payload and where its bytes go.
-    package struct Coded {
-        /// Followed by at least `ChunkCodec.slack` readable bytes.
-        let payload: UnsafeRawBufferPointer
-        /// The chunk's exact size.
-        let bytes: UnsafeMutableRawBufferPointer
-        let reference: UnsafeRawBufferPointer?
-
-        package init(
-            _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
-        ) {
-            self.payload = payload
-            self.bytes = bytes
-            self.reference = reference
-        }
-
-        var method: ChunkMethod? { payload.first.flatMap(ChunkMethod.init) }
-        var body: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: payload.dropFirst()) }
-    }
-
     /// Decodes a chunk.
+    /// - Parameters:
+    ///   - payload: followed by at least `slack` readable bytes.
+    ///   - bytes: the chunk's exact size.
     /// - Returns: false when the payload is damaged.
-    package func decode(_ chunk: Coded) -> Bool {
-        guard let method = chunk.method else { return false }
-        let body = chunk.body, bytes = chunk.bytes
+    package func decode(
+        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
+    ) -> Bool {
+        guard let method = payload.first.flatMap(ChunkMethod.init) else { return false }
+        let body = UnsafeRawBufferPointer(rebasing: payload.dropFirst())
         guard bytes.count > 0, let to = bytes.baseAddress else { return body.isEmpty && method == .raw }
         switch method {
         case .raw:
@@ -178,35 +160,23 @@ package final class ChunkCodec {
             pannier_bytes_fill(to, bytes.count, body.baseAddress.map { $0 + 1 }, unit)
             return true
         case .same:
-            guard body.isEmpty, let reference = chunk.reference, reference.count == bytes.count else { return false }
+            guard body.isEmpty, let reference, reference.count == bytes.count else { return false }
             bytes.copyMemory(from: reference)
             return true
         case .words:
-            return withStream(chunk, table: 0) { pannier_words_decode($0) == 0 } ?? false
+            return decodeWords(body, into: bytes, reference: reference)
         }
     }
 
-    /// Decodes two chunks, side by side where both are words: that is faster than one after the other.
-    /// - Returns: false when either payload is damaged.
-    package func decode(_ first: Coded, _ second: Coded) -> Bool {
-        guard first.method == .words, second.method == .words else { return decode(first) && decode(second) }
-        let fine = withStream(first, table: 0) { first in
-            withStream(second, table: 1) { second in pannier_words_decode_two(first, second) == 0 }
-        }
-        return (fine ?? false) ?? false
-    }
-
-    /// The stream of a chunk of words; nil when its model cannot be read or does not fit the chunk.
-    private func withStream<Result>(
-        _ chunk: Coded, table: Int, _ body: (UnsafePointer<pannier_words_coded>) -> Result
-    ) -> Result? {
-        let payload = chunk.body, bytes = chunk.bytes
-        guard let (model, used) = WordModel.read(payload), bytes.count > 0, bytes.count % model.width == 0,
-            used <= payload.count, let stream = payload.baseAddress
-        else { return nil }
+    private func decodeWords(
+        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
+    ) -> Bool {
+        guard let (model, used) = WordModel.read(payload), bytes.count % model.width == 0, used <= payload.count,
+            let stream = payload.baseAddress
+        else { return false }
         var earlier: UnsafeRawPointer?
         if model.transform != .plain {
-            guard let reference = chunk.reference, reference.count == bytes.count else { return nil }
+            guard let reference, reference.count == bytes.count else { return false }
             earlier = reference.baseAddress
         }
         return model.withAlphabet { alphabet in
@@ -214,13 +184,13 @@ package final class ChunkCodec {
                 var coded = pannier_words_coded()
                 coded.model = kernel
                 coded.alphabet = alphabet
-                coded.table = decodeTables[table].baseAddress
+                coded.table = decodeTable.baseAddress
                 coded.stream = (stream + used).assumingMemoryBound(to: UInt8.self)
                 coded.length = payload.count - used
                 coded.earlier = earlier
                 coded.words = bytes.baseAddress
                 coded.count = bytes.count / model.width
-                return body(&coded)
+                return pannier_words_decode(&coded) == 0
             }
         }
     }

@@ -25,6 +25,8 @@ enum {
     PANNIER_WORDS_CODES = 4096,
     /// Bits of a value that are coded as they are, at most: two steps of 15.
     PANNIER_WORDS_MAX_EXTRA = 30,
+    /// Bits of a value that may lie apart from the states, at most: with those of a byte begun, they fit 32 bits.
+    PANNIER_WORDS_MAX_APART = 25,
     /// Bytes that must be readable beyond the end of a stream.
     PANNIER_WORDS_SLACK = 512,
     /// Bytes that a decoder's table takes at most.
@@ -54,6 +56,9 @@ typedef struct {
     /// A value is its top bits and `extra` low bits. Linear buckets: extra = this. Logarithmic ones: negative, and
     /// -1 - this is the number of bits kept below the leading one of the magnitude.
     int32_t bucket;
+    /// Extra bits that every value has and that are no matter of the states, but packed one after another: then there
+    /// are no steps. At most PANNIER_WORDS_MAX_APART.
+    int32_t apart;
     /// The context of an earlier word whose magnitude's top 9 bits are the index, times 4096.
     uint32_t context_of_key[1 << PANNIER_WORDS_KEY_BITS];
 } pannier_words_model;
@@ -97,6 +102,11 @@ typedef struct {
     const uint32_t *values;
 } pannier_words_alphabet;
 
+/// Packs the bits that lie apart: those of 32 words take 4 * `apart` bytes, and a last group is filled up as `encode`
+/// does. Eight bytes beyond are written over.
+void pannier_words_pack(const pannier_words_model *model, const void *words, const void *earlier, size_t count,
+                        uint8_t *out);
+
 /// A stream and where its words go.
 typedef struct {
     const pannier_words_model *model;
@@ -106,6 +116,8 @@ typedef struct {
     /// `length` bytes and PANNIER_WORDS_SLACK readable ones.
     const uint8_t *stream;
     size_t length;
+    /// What `pannier_words_pack` made of the words, and 16 readable bytes; not read where nothing lies apart.
+    const uint8_t *apart;
     /// As many words; not read for plain values.
     const void *earlier;
     void *words;
@@ -115,10 +127,5 @@ typedef struct {
 /// Decodes a stream.
 /// @returns 0, or -1 when it is damaged: too short, not used up, or not ending in the states it began with.
 int pannier_words_decode(const pannier_words_coded *coded);
-
-/// Decodes two streams, which have tables of their own, side by side: faster than one after the other where both are of
-/// one width, transform and number of steps.
-/// @returns 0; 1 is added when the first is damaged, 2 when the second is.
-int pannier_words_decode_two(const pannier_words_coded *first, const pannier_words_coded *second);
 
 #endif

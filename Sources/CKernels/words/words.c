@@ -29,7 +29,7 @@ static void pannier_words_fill_table(const pannier_words_alphabet *alphabet, uin
 #define RANK(mask, i) ((uint64_t)__builtin_popcount((mask) & ((1 << (i)) - 1)))
 #define EVERY_LANE(of, mask)                                                                                           \
     (of(mask, 0) | of(mask, 1) | of(mask, 2) | of(mask, 3) | of(mask, 4) | of(mask, 5) | of(mask, 6) | of(mask, 7))
-#define MASKS_4(of, m) EVERY_LANE(of, m), EVERY_LANE(of, m + 1), EVERY_LANE(of, m + 2), EVERY_LANE(of, m + 3)
+#define MASKS_4(of, m) of(m), of(m + 1), of(m + 2), of(m + 3)
 #define MASKS_16(of, m) MASKS_4(of, m), MASKS_4(of, m + 4), MASKS_4(of, m + 8), MASKS_4(of, m + 12)
 #define MASKS_64(of, m) MASKS_16(of, m), MASKS_16(of, m + 16), MASKS_16(of, m + 32), MASKS_16(of, m + 48)
 #define EVERY_MASK(of) { MASKS_64(of, 0), MASKS_64(of, 64), MASKS_64(of, 128), MASKS_64(of, 192) }
@@ -37,11 +37,14 @@ static void pannier_words_fill_table(const pannier_words_alphabet *alphabet, uin
 // The numbers of those lanes whose bit is set, a byte each, in the last bytes.
 #define IN_LAST_BYTES(mask, i)                                                                                         \
     ((mask) >> (i) & 1 ? (uint64_t)(i) << 8 * ((8 - __builtin_popcount(mask) + RANK(mask, i)) % 8) : 0)
-static const uint64_t pannier_words_last[256] = EVERY_MASK(IN_LAST_BYTES);
+#define LAST_BYTES(mask) EVERY_LANE(IN_LAST_BYTES, mask)
+static const uint64_t pannier_words_last[256] = EVERY_MASK(LAST_BYTES);
 
-// Those lanes whose bit is set are numbered from 0 on, a byte a lane.
-#define IN_ITS_BYTE(mask, i) ((mask) >> (i) & 1 ? RANK(mask, i) << 8 * (i) : 0)
-static const uint64_t pannier_words_order[256] = EVERY_MASK(IN_ITS_BYTE);
+// A shuffle of bytes that gives each lane whose bit is set a 16-bit unit, the lowest lane the first, and all others zero.
+#define UNIT_OF(mask, i) ((mask) >> (i) & 1 ? 0x80800100 + 0x0202 * RANK(mask, i) : 0x80808080)
+#define UNITS_OF_TWO(mask, i) (UNIT_OF(mask, i) | UNIT_OF(mask, (i) + 1) << 32)
+#define UNITS(mask) { UNITS_OF_TWO(mask, 0), UNITS_OF_TWO(mask, 2), UNITS_OF_TWO(mask, 4), UNITS_OF_TWO(mask, 6) }
+static const uint64_t pannier_words_spread[256][4] __attribute__((aligned(64))) = EVERY_MASK(UNITS);
 #endif
 
 #define PANNIER_KERNELS "words/words.inc"
@@ -92,13 +95,14 @@ size_t pannier_words_encode(const pannier_words_model *model, const uint32_t *sy
                                           capacity);
 }
 
+void pannier_words_pack(const pannier_words_model *model, const void *words, const void *earlier, size_t count,
+                        uint8_t *out) {
+    static void (*const kernels[PANNIER_CPU_LEVELS])(const pannier_words_model *, const uint8_t *, const uint8_t *,
+                                                     size_t, uint8_t *) = EVERY_LEVEL(words_pack);
+    kernels[pannier_cpu_current()](model, words, earlier, count, out);
+}
+
 int pannier_words_decode(const pannier_words_coded *coded) {
     static int (*const kernels[PANNIER_CPU_LEVELS])(const pannier_words_coded *) = EVERY_LEVEL(words_decode);
     return kernels[pannier_cpu_current()](coded);
-}
-
-int pannier_words_decode_two(const pannier_words_coded *first, const pannier_words_coded *second) {
-    static int (*const kernels[PANNIER_CPU_LEVELS])(const pannier_words_coded *, const pannier_words_coded *) =
-        EVERY_LEVEL(words_decode_two);
-    return kernels[pannier_cpu_current()](first, second);
 }
