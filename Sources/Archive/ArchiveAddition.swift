@@ -241,7 +241,7 @@ struct ArchiveAddition: Sendable {
         let directory = try store(
             try ArchiveFormat.pack(JSONValue.object(["steps": .array(entries.map(\.json))]).text(.compact)))
         end += UInt64(ArchiveSlot.size)
-        let slot = ArchiveSlot(sequence: archive.slot.sequence + 1, directory: directory, end: end)
+        let slot = ArchiveSlot(sequence: archive.slot.sequence + 1, directory: directory, end: end, version: archive.slot.version)
         try output.write(slot.bytes, at: end - UInt64(ArchiveSlot.size))
         try output.truncate(to: end)
         if options.sync { try output.flush() }

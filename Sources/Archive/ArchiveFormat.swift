@@ -7,7 +7,9 @@ internal import CZstd
 
 enum ArchiveFormat {
     static let magic: [UInt8] = Array("PANNARCH".utf8)
-    static let version: UInt32 = 2
+    /// The version that archives are made with, and those that can be read and added to. An archive keeps its own.
+    static let version: UInt32 = 3
+    static let versions: ClosedRange<UInt32> = 2...version
     /// Data begins after the first page.
     static let pageSize: UInt64 = 4096
     /// Where the two slots lie: in different sectors, so that a torn write harms one.
@@ -22,7 +24,7 @@ enum ArchiveFormat {
     /// The first page of an archive in a given state, in both slots.
     static func page(_ slot: ArchiveSlot) -> [UInt8] {
         var out = magic
-        withUnsafeBytes(of: version.littleEndian) { out += $0 }
+        withUnsafeBytes(of: slot.version.littleEndian) { out += $0 }
         for offset in slotOffsets {
             out += [UInt8](repeating: 0, count: Int(offset) - out.count)
             out += slot.bytes
@@ -32,7 +34,7 @@ enum ArchiveFormat {
     }
 
     /// A first page with the slots of another one and everything else as it should be; a slot that is damaged is left out.
-    static func page(asIn other: [UInt8]) -> [UInt8] {
+    static func page(asIn other: [UInt8], version: UInt32) -> [UInt8] {
         var out = magic
         withUnsafeBytes(of: version.littleEndian) { out += $0 }
         for offset in slotOffsets {
@@ -84,12 +86,13 @@ struct ArchiveSlot: Equatable, Sendable {
     var directory: StoredRecord
     /// The archive's length in bytes.
     var end: UInt64
+    var version: UInt32
 
     var bytes: [UInt8] {
         var out: [UInt8] = []
         let fields = [
             sequence, directory.offset, directory.copy, directory.length, directory.checksum, end,
-            UInt64(ArchiveFormat.version),
+            UInt64(version),
         ]
         for field in fields { withUnsafeBytes(of: field.littleEndian) { out += $0 } }
         withUnsafeBytes(of: ArchiveFormat.checksum(out).littleEndian) { out += $0 }
@@ -102,14 +105,16 @@ struct ArchiveSlot: Equatable, Sendable {
         let fields = (0..<8).compactMap { raw.littleEndian(UInt64.self, at: 8 * $0) }
         guard fields.count == 8,
             ArchiveFormat.checksum(UnsafeRawBufferPointer(rebasing: raw[0..<56])) == fields[7],
-            fields[6] == UInt64(ArchiveFormat.version)
+            let version = UInt32(exactly: fields[6]), ArchiveFormat.versions.contains(version)
         else { return nil }
         sequence = fields[0]
         directory = StoredRecord(offset: fields[1], copy: fields[2], length: fields[3], checksum: fields[4])
         end = fields[5]
+        self.version = version
     }
 
-    init(sequence: UInt64, directory: StoredRecord, end: UInt64) {
+    init(sequence: UInt64, directory: StoredRecord, end: UInt64, version: UInt32) {
+        self.version = version
         self.sequence = sequence
         self.directory = directory
         self.end = end

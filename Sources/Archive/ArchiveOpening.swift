@@ -30,12 +30,14 @@ struct ArchiveOpening {
                 "the file is no Pannier archive", file: file.path, expected: "PANNARCH at its begin", found: "other bytes",
                 remedy: "`pannier archive create` makes one")
         }
-        guard version == ArchiveFormat.version || !slots.isEmpty else {
+        let known = version.map { ArchiveFormat.versions.contains($0) } ?? false
+        guard known || !slots.isEmpty else {
             throw CheckpointError.unsupported(
-                "the archive is of another version", file: file.path, expected: "\(ArchiveFormat.version)",
+                "the archive is of another version", file: file.path,
+                expected: ArchiveFormat.versions.map { "\($0)" }.joined(separator: " or "),
                 found: version.map { "\($0)" } ?? "nothing", remedy: "use the pannier that it was made with")
         }
-        if !named || version != ArchiveFormat.version { remarks.append("the archive's first bytes are damaged") }
+        if !named || !known { remarks.append("the archive's first bytes are damaged") }
         // A slot is written only when all that it speaks of is on the disk, its copy at the end too: that may be taken
         // for one that is damaged.
         if slots.count < ArchiveFormat.slotOffsets.count {
@@ -84,7 +86,8 @@ struct ArchiveOpening {
                 guard raw.count >= ArchiveSlot.size else { return nil }
                 for place in stride(from: raw.count - ArchiveSlot.size, through: 0, by: -1) {
                     // The version, and that the slot ends where it says, before the checksum.
-                    guard raw.littleEndian(UInt64.self, at: place + 48) == UInt64(ArchiveFormat.version),
+                    guard let version = raw.littleEndian(UInt64.self, at: place + 48),
+                        UInt64(ArchiveFormat.versions.lowerBound)...UInt64(ArchiveFormat.version) ~= version,
                         raw.littleEndian(UInt64.self, at: place + 40) == start + UInt64(place) + size,
                         let slot = ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[place..<place + ArchiveSlot.size])),
                         let entries = try? directory(slot, file)

@@ -126,7 +126,7 @@ public final class ArchiveReader: Sendable {
                     message: "\(what) is damaged; there is another copy"))
         }
         let page = (try? file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))) ?? []
-        if page != ArchiveFormat.page(asIn: page) { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
+        if page != ArchiveFormat.page(asIn: page, version: slot.version) { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
         if slot.end >= UInt64(ArchiveSlot.size) {
             let at = slot.end - UInt64(ArchiveSlot.size)
             if (try? file.bytes(at: at, count: ArchiveSlot.size)) != slot.bytes {
@@ -179,7 +179,7 @@ public final class ArchiveReader: Sendable {
 
     /// A worker of its own for the caller's thread.
     func withWorker<Result>(_ body: (ChunkWorker) throws -> Result) rethrows -> Result {
-        let worker = workers.withValue { $0.popLast() } ?? ChunkWorker()
+        let worker = workers.withValue { $0.popLast() } ?? ChunkWorker(version: slot.version)
         defer { workers.withValue { $0.append(worker) } }
         return try body(worker)
     }
@@ -258,8 +258,11 @@ final class ChunkWorker: @unchecked Sendable {
     /// A buffer has room for a chunk, or for a payload and its slack.
     static let bytes = ChunkCodec.maxChunk + 1 + ChunkCodec.slack
 
-    let codec = ChunkCodec()
+    let codec: ChunkCodec
     private var buffers: [Role: UnsafeMutableRawBufferPointer] = [:]
+
+    /// - Parameter version: of the archive that chunks are coded for.
+    init(version: UInt32) { codec = ChunkCodec(version: version) }
 
     deinit { for buffer in buffers.values { buffer.deallocate() } }
 

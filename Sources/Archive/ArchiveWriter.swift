@@ -33,7 +33,10 @@ public struct AddedStep: Sendable {
 public enum ArchiveWriter {
     /// Makes an archive without steps.
     /// - Throws: `outputExists` when something of that name is there.
-    public static func create(_ path: String) throws {
+    public static func create(_ path: String) throws { try create(path, version: ArchiveFormat.version) }
+
+    /// The same in an earlier version of the format, which the archive keeps.
+    package static func create(_ path: String, version: UInt32) throws {
         guard Paths.kind(path) == .missing else {
             throw CheckpointError(
                 .outputExists, "the archive is there already", file: path,
@@ -48,7 +51,7 @@ public enum ArchiveWriter {
             sequence: 1,
             directory: StoredRecord(
                 offset: offset, copy: copy, length: UInt64(packed.count), checksum: ArchiveFormat.checksum(packed)),
-            end: end)
+            end: end, version: version)
         try output.write(ArchiveFormat.page(slot) + packed + packed + slot.bytes, at: 0)
         try output.flush()
     }

@@ -13,10 +13,12 @@ private struct Series {
     let archive: String
     let files: [Data]
 
-    init(steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256]) throws {
+    init(
+        steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256], version: UInt32 = 3
+    ) throws {
         scratch = try Scratch()
         archive = scratch.path("run.pannier")
-        try ArchiveWriter.create(archive)
+        try ArchiveWriter.create(archive, version: version)
         var run = TrainingRun(seed: seed, elements: elements)
         var files: [Data] = []
         for step in 0..<steps {
@@ -38,9 +40,12 @@ private struct Series {
 }
 
 @Suite struct ArchiveTests {
-    @Test(arguments: [false, true])
-    func everyStepComesBackBitForBit(bf16: Bool) throws {
-        let series = try Series(steps: 6, bf16: bf16)
+    @Test(arguments: [false, true], [UInt32(2), 3])
+    func everyStepComesBackBitForBit(bf16: Bool, version: UInt32) throws {
+        let series = try Series(steps: 6, bf16: bf16, version: version)
+        // An archive keeps its version, in the first page and both of its slots, whatever is added.
+        let page = try series.scratch.data("run.pannier").prefix(4096)
+        for place in [8, 512 + 48, 1024 + 48] { #expect(page[place] == UInt8(version)) }
         let reader = try ArchiveReader(series.archive)
         #expect(reader.steps.map(\.step) == [0, 100, 200, 300, 400, 500])
         #expect(reader.remarks.isEmpty)

@@ -11,10 +11,12 @@ enum ChunkMethod: UInt8 {
     case zstd = 1
     /// One unit of `width` bytes, repeated.
     case constant = 2
-    /// Entropy-coded words: a `WordModel`, then the stream.
-    case words = 3
+    /// Entropy-coded words as version 2 of the format has them: a `WordModel`, then the stream.
+    case words2 = 3
     /// The same bytes as the reference.
     case same = 4
+    /// Entropy-coded words: a `WordModel`, the bits that lie apart, then the stream.
+    case words = 5
 }
 
 /// Codes and decodes chunks. One a worker: buffers and tables are reused.
@@ -22,16 +24,17 @@ package final class ChunkCodec {
     /// Bytes of a chunk at most, before coding.
     package static let maxChunk = 4 << 20
 
-    private let planner = WordPlanner()
+    private let planner: WordPlanner
     private var encoders = [pannier_words_encoder](
         repeating: pannier_words_encoder(), count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_SYMBOLS)
-    private var symbolOfCode = [UInt32](repeating: 0, count: PANNIER_WORDS_CODES)
+    private var encoderOfCode = [UInt16](repeating: 0, count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_CODES + 1)
     private let decodeTable = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(PANNIER_WORDS_TABLE), alignment: 64)
     private var out = [UInt8]()
     private let compressor = ZSTD_createCCtx()
     private let decompressor = ZSTD_createDCtx()
 
-    package init() {}
+    /// - Parameter version: of the format that chunks are coded in; those of every version are decoded.
+    package init(version: UInt32 = ArchiveFormat.version) { planner = WordPlanner(layout: version < 3 ? .two : .three) }
 
     deinit {
         decodeTable.deallocate()
@@ -109,15 +112,14 @@ package final class ChunkCodec {
         let earlier = reference?.count == bytes.count ? reference?.baseAddress : nil
         let chunk = WordPlanner.Chunk(words: words, earlier: earlier, count: count, width: width, shift: shift)
         guard let model = planner.plan(chunk) else { return nil }
-        var packed: [UInt8] = [ChunkMethod.words.rawValue]
+        var packed: [UInt8] = [model.layout == .two ? ChunkMethod.words2.rawValue : ChunkMethod.words.rawValue]
         model.write(to: &packed)
-        for (symbol, code) in model.codes.enumerated() {
-            symbolOfCode[Int(code)] = UInt32(symbol) | model.bucket.parts(code).extra << 16
-        }
         for (context, row) in model.frequencies.enumerated() {
             var start: UInt32 = 0
             for (symbol, frequency) in row.enumerated() where frequency > 0 {
-                encoders[context * WordModel.maxSymbols + symbol] = pannier_words_encoder_of(start, UInt32(frequency))
+                let place = context * WordModel.maxSymbols + symbol
+                encoders[place] = pannier_words_encoder_of(start, UInt32(frequency))
+                encoderOfCode[context * WordModel.codeCount + Int(model.codes[symbol])] = UInt16(place)
                 start += UInt32(frequency)
             }
         }
@@ -125,10 +127,19 @@ package final class ChunkCodec {
         let capacity = bytes.count + 2048
         if out.count < capacity { out = [UInt8](repeating: 0, count: capacity) }
         let size = pannier_words_encode(
-            &kernel, symbolOfCode, encoders, words, model.transform == .plain ? nil : earlier, count, &out, capacity)
+            &kernel, encoderOfCode, encoders, words, model.transform == .plain ? nil : earlier, count, &out, capacity)
         guard size > 0 else { return nil }
-        packed += out[capacity - size..<capacity]
-        return packed
+        let apart = model.apartBytes(words: count)
+        guard apart > 0 else { return packed + out[capacity - size..<capacity] }
+        let head = packed.count
+        return [UInt8](unsafeUninitializedCapacity: head + apart + size + 8) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            _ = UnsafeMutableBufferPointer(rebasing: buffer[..<head]).update(fromContentsOf: packed)
+            pannier_words_pack(&kernel, words, model.transform == .plain ? nil : earlier, count, base + head)
+            _ = UnsafeMutableBufferPointer(rebasing: buffer[(head + apart)...]).update(
+                fromContentsOf: out[capacity - size..<capacity])
+            initialized = head + apart + size
+        }
     }
 
     // MARK: Decoding
@@ -163,17 +174,20 @@ package final class ChunkCodec {
             guard body.isEmpty, let reference, reference.count == bytes.count else { return false }
             bytes.copyMemory(from: reference)
             return true
-        case .words:
-            return decodeWords(body, into: bytes, reference: reference)
+        case .words, .words2:
+            return decodeWords(body, method == .words ? .three : .two, into: bytes, reference: reference)
         }
     }
 
     private func decodeWords(
-        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
+        _ payload: UnsafeRawBufferPointer, _ layout: WordModel.Layout, into bytes: UnsafeMutableRawBufferPointer,
+        reference: UnsafeRawBufferPointer?
     ) -> Bool {
-        guard let (model, used) = WordModel.read(payload), bytes.count % model.width == 0, used <= payload.count,
-            let stream = payload.baseAddress
+        guard let (model, used) = WordModel.read(payload, layout), bytes.count % model.width == 0,
+            let start = payload.baseAddress?.assumingMemoryBound(to: UInt8.self)
         else { return false }
+        let count = bytes.count / model.width, apart = model.apartBytes(words: count)
+        guard used + apart <= payload.count else { return false }
         var earlier: UnsafeRawPointer?
         if model.transform != .plain {
             guard let reference, reference.count == bytes.count else { return false }
@@ -185,11 +199,12 @@ package final class ChunkCodec {
                 coded.model = kernel
                 coded.alphabet = alphabet
                 coded.table = decodeTable.baseAddress
-                coded.stream = (stream + used).assumingMemoryBound(to: UInt8.self)
-                coded.length = payload.count - used
+                coded.apart = start + used
+                coded.stream = start + used + apart
+                coded.length = payload.count - used - apart
                 coded.earlier = earlier
                 coded.words = bytes.baseAddress
-                coded.count = bytes.count / model.width
+                coded.count = count
                 return pannier_words_decode(&coded) == 0
             }
         }
@@ -203,7 +218,7 @@ package final class ChunkCodec {
         switch payload.first.flatMap(ChunkMethod.init) {
         case .same?: true
         // The transform is the third byte of the model.
-        case .words?: payload.count > 3 && payload[3] != WordModel.Transform.plain.rawValue
+        case .words?, .words2?: payload.count > 3 && payload[3] != WordModel.Transform.plain.rawValue
         default: false
         }
     }

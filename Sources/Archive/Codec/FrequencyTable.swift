@@ -62,10 +62,10 @@ enum FrequencyTable {
     static let precision = 12
     static let total = 1 << precision
 
-    /// Scales counts to a sum of 4096 in which every symbol that occurs has at least 1, keeping `digits` bits below
+    /// Scales counts to a sum of `total`, at most 4096, in which every symbol that occurs has at least 1, keeping `digits` bits below
     /// the leading one of each frequency but that of the most frequent symbol, which takes what is left.
     /// - Returns: nil when more symbols occur than frequencies can tell apart.
-    static func normalize(_ counts: UnsafeBufferPointer<UInt32>, digits: Int) -> [UInt16]? {
+    static func normalize(_ counts: UnsafeBufferPointer<UInt32>, digits: Int, total: Int) -> [UInt16]? {
         var sum: UInt64 = 0
         var largest = 0
         for (index, count) in counts.enumerated() {
@@ -123,8 +123,8 @@ enum FrequencyTable {
         }
     }
 
-    /// Reads `count` frequencies. Nil when they do not sum to 4096 or the bits end.
-    static func read(count: Int, digits: Int, from bits: inout BitReader) -> [UInt16]? {
+    /// Reads `count` frequencies. Nil when they do not sum to `total` or the bits end.
+    static func read(count: Int, digits: Int, total: Int, from bits: inout BitReader) -> [UInt16]? {
         guard let skipped = bits.take(8), Int(skipped) < count else { return nil }
         var out = [UInt16](repeating: 0, count: count)
         var length = 0

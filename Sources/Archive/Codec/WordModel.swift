@@ -9,6 +9,15 @@ struct WordModel {
         case plain, value, delta
     }
 
+    /// How chunks are laid out, by the format's version.
+    enum Layout {
+        /// Extra bits go through the coder's states; frequencies are multiples of 1.
+        case two
+        /// Extra bits of linear buckets lie apart; frequencies are multiples of a power of two.
+        case three
+    }
+
+    var layout: Layout
     /// Bytes of a word: 1, 2, 4.
     var width: Int
     /// Low bits left out because they are zero in all words.
@@ -22,6 +31,8 @@ struct WordModel {
     var codes: [UInt16]
     /// Digits that frequencies keep below their leading bit.
     var digits: Int
+    /// Frequencies are multiples of 2 to this: larger ones make for a smaller table, which is faster to read in.
+    var coarseness = 0
     /// For each context, each symbol's frequency.
     var frequencies: [[UInt16]]
 
@@ -54,9 +65,23 @@ struct WordModel {
     static let maxSymbols = PANNIER_WORDS_SYMBOLS
     static let codeCount = PANNIER_WORDS_CODES
     static let maxExtra = PANNIER_WORDS_MAX_EXTRA
+    static let maxApart = PANNIER_WORDS_MAX_APART
+    static let maxCoarseness = 2
 
     /// Bits of a word without its zero bits.
     var bits: Int { 8 * width - shift }
+
+    /// Extra bits of every value that are packed one after another in front of the stream.
+    var apart: Int {
+        if layout == .three, case .linear(let extra) = bucket { return extra }
+        return 0
+    }
+
+    /// Bytes that these take: those of a last short group are there as of a whole one.
+    func apartBytes(words: Int) -> Int {
+        let lanes = Int(PANNIER_WORDS_LANES)
+        return (words + lanes - 1) / lanes * (lanes * apart / 8)
+    }
 
     /// What the kernels read.
     var kernelModel: pannier_words_model {
@@ -66,7 +91,8 @@ struct WordModel {
         model.transform = pannier_words_transform(UInt32(transform.rawValue))
         model.bucket = bucket.number
         let most = codes.map { bucket.parts($0).extra }.max() ?? 0
-        model.steps = most == 0 ? 0 : most <= 15 ? 1 : 2
+        model.apart = Int32(apart)
+        model.steps = most == 0 || apart > 0 ? 0 : most <= 15 ? 1 : 2
         withUnsafeMutableBytes(of: &model.context_of_key) { raw in
             let contexts = raw.bindMemory(to: UInt32.self)
             var context: UInt32 = 0
@@ -116,7 +142,7 @@ struct WordModel {
         case .linear(let extra): out.append(UInt8(extra))
         case .logarithmic(let kept): out.append(0x80 | UInt8(kept))
         }
-        out.append(UInt8(digits))
+        out.append(UInt8(digits | coarseness << 4))
         out.append(UInt8(frequencies.count - 1))
         out.append(UInt8(codes.count - 1))
         var bits = BitWriter()
@@ -129,13 +155,13 @@ struct WordModel {
             if gap < 7 { bits.put(0, 1) } else { bits.put(UInt32(code), 12) }
             expected = Int(code) + 1
         }
-        for row in frequencies { FrequencyTable.write(row, digits: digits, to: &bits) }
+        for row in frequencies { FrequencyTable.write(row.map { $0 >> UInt16(coarseness) }, digits: digits, to: &bits) }
         out += bits.finish()
     }
 
     /// Reads a header. Nil when it is damaged.
     /// - Returns: the model, and how many bytes it took.
-    static func read(_ bytes: UnsafeRawBufferPointer) -> (WordModel, Int)? {
+    static func read(_ bytes: UnsafeRawBufferPointer, _ layout: Layout) -> (WordModel, Int)? {
         guard bytes.count >= 7 else { return nil }
         let width = Int(bytes[0]), shift = Int(bytes[1])
         guard width == 1 || width == 2 || width == 4, shift < 8 * width - 1 else { return nil }
@@ -144,12 +170,14 @@ struct WordModel {
         let bucket: Bucket = bytes[3] & 0x80 != 0 ? .logarithmic(Int(bytes[3] & 0x7F)) : .linear(Int(bytes[3]))
         switch bucket {
         case .linear(let extra):
-            guard extra <= maxExtra, extra < wordBits, wordBits - extra <= 12 else { return nil }
+            guard extra <= (layout == .two ? maxExtra : maxApart), extra < wordBits, wordBits - extra <= 12 else { return nil }
         case .logarithmic(let kept):
             guard kept <= 5, transform == .delta else { return nil }
         }
-        let digits = Int(bytes[4]), contextCount = Int(bytes[5]) + 1, symbolCount = Int(bytes[6]) + 1
-        guard digits >= 1, digits <= FrequencyTable.precision, contextCount <= maxContexts else { return nil }
+        let digits = Int(bytes[4] & 15), coarseness = Int(bytes[4] >> 4), contextCount = Int(bytes[5]) + 1, symbolCount = Int(bytes[6]) + 1
+        guard digits >= 1, digits <= FrequencyTable.precision, coarseness <= (layout == .two ? 0 : maxCoarseness),
+            contextCount <= maxContexts
+        else { return nil }
         guard transform != .plain || contextCount == 1 else { return nil }
         var bits = BitReader(UnsafeRawBufferPointer(rebasing: bytes[7...]))
         var bounds: [UInt16] = []
@@ -183,12 +211,14 @@ struct WordModel {
         }
         var frequencies: [[UInt16]] = []
         for _ in 0..<contextCount {
-            guard let row = FrequencyTable.read(count: symbolCount, digits: digits, from: &bits) else { return nil }
-            frequencies.append(row)
+            let row = FrequencyTable.read(
+                count: symbolCount, digits: digits, total: FrequencyTable.total >> coarseness, from: &bits)
+            guard let row else { return nil }
+            frequencies.append(row.map { $0 << UInt16(coarseness) })
         }
         let model = WordModel(
-            width: width, shift: shift, transform: transform, bucket: bucket, bounds: bounds, codes: codes,
-            digits: digits, frequencies: frequencies)
+            layout: layout, width: width, shift: shift, transform: transform, bucket: bucket, bounds: bounds, codes: codes,
+            digits: digits, coarseness: coarseness, frequencies: frequencies)
         return (model, 7 + bits.bytesUsed)
     }
 }

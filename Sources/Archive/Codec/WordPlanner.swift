@@ -7,6 +7,9 @@ internal import Platform
 final class WordPlanner {
     private var histogram = [UInt32](repeating: 0, count: PANNIER_WORDS_CONTEXTS * PANNIER_WORDS_CODES)
     private static let codes = PANNIER_WORDS_CODES
+    private let layout: WordModel.Layout
+
+    init(layout: WordModel.Layout) { self.layout = layout }
 
     /// A chunk and what stood in its place before.
     struct Chunk {
@@ -67,7 +70,7 @@ final class WordPlanner {
         // The finest buckets that the table of codes can tell apart.
         let finest: WordModel.Bucket = transform == .delta ? .logarithmic(3) : .linear(max(0, chunk.bits - 12))
         var model = WordModel(
-            width: chunk.width, shift: chunk.shift, transform: transform, bucket: finest, bounds: [], codes: [],
+            layout: layout, width: chunk.width, shift: chunk.shift, transform: transform, bucket: finest, bounds: [], codes: [],
             digits: 4, frequencies: [])
         if transform != .plain { model.bounds = bounds }
         var kernel = model.kernelModel
@@ -94,7 +97,7 @@ final class WordPlanner {
                 }
                 switch coarser {
                 case .linear(let extra):
-                    guard extra > 0 || chunk.bits > 12, extra + 1 < chunk.bits, extra < PANNIER_WORDS_MAX_EXTRA else {
+                    guard extra > 0 || chunk.bits > 12, extra + 1 < chunk.bits, extra < WordModel.maxApart else {
                         return best
                     }
                     coarser = .linear(extra + 1)
@@ -111,7 +114,7 @@ final class WordPlanner {
     private func contextBounds(_ chunk: Chunk) -> [UInt16] {
         guard let earlier = chunk.earlier else { return [] }
         var kernel = WordModel(
-            width: chunk.width, shift: chunk.shift, transform: .value, bucket: .linear(0), bounds: [], codes: [], digits: 4,
+            layout: layout, width: chunk.width, shift: chunk.shift, transform: .value, bucket: .linear(0), bounds: [], codes: [], digits: 4,
             frequencies: []
         ).kernelModel
         var keys = [UInt32](repeating: 0, count: WordModel.keys)
@@ -188,12 +191,37 @@ final class WordPlanner {
         }
         // Precise frequencies pay for themselves only where there is much to code.
         model.digits = total > 400_000 ? 6 : total > 60_000 ? 4 : 3
-        for row in rows {
-            guard let frequencies = row.withUnsafeBufferPointer({ FrequencyTable.normalize($0, digits: model.digits) })
-            else { return nil }
-            model.frequencies.append(frequencies)
+        guard let finest = frequencies(of: rows, digits: model.digits, coarseness: 0) else { return nil }
+        model.frequencies = finest.rows
+        let header = rows.reduce(0) { $0 + Self.header($1) }
+        // A table of several contexts is read in faster where it is smaller.
+        if layout == .three, rows.count > 1 {
+            for coarseness in 1...WordModel.maxCoarseness {
+                guard let found = frequencies(of: rows, digits: model.digits, coarseness: coarseness),
+                    found.cost - finest.cost < (finest.cost + extraBits) / 1000
+                else { break }
+                model.coarseness = coarseness
+                model.frequencies = found.rows
+            }
         }
-        return Candidate(model: model, cost: costs.reduce(extraBits, +))
+        return Candidate(model: model, cost: finest.cost + extraBits + header)
+    }
+
+    /// Frequencies of each context's symbols, and the bits that these take with them.
+    private func frequencies(
+        of rows: [[UInt32]], digits: Int, coarseness: Int
+    ) -> (rows: [[UInt16]], cost: Double)? {
+        var out: [[UInt16]] = [], cost = 0.0
+        for row in rows {
+            let total = FrequencyTable.total >> coarseness
+            guard let scaled = row.withUnsafeBufferPointer({ FrequencyTable.normalize($0, digits: digits, total: total) })
+            else { return nil }
+            for (count, frequency) in zip(row, scaled) where count > 0 {
+                cost += Double(count) * log2(Double(total) / Double(frequency))
+            }
+            out.append(scaled.map { $0 << UInt16(coarseness) })
+        }
+        return (out, cost)
     }
 
     /// What a code is with coarser buckets.
@@ -224,18 +252,15 @@ final class WordPlanner {
     /// Bits for the symbols of a context: entropy, and about what its frequencies take in the header.
     private static func cost(_ row: [UInt32]) -> Double {
         var bits = 0.0, total: UInt64 = 0
-        var header = 8.0
-        for count in row {
-            if count > 0 {
-                total += UInt64(count)
-                bits -= xlog2(count)
-                header += 5
-            } else {
-                header += 1
-            }
+        for count in row where count > 0 {
+            total += UInt64(count)
+            bits -= xlog2(count)
         }
-        return bits + Double(total) * log2(Double(max(total, 1))) + header
+        return bits + Double(total) * log2(Double(max(total, 1))) + header(row)
     }
+
+    /// About what the frequencies of a context take in the header.
+    private static func header(_ row: [UInt32]) -> Double { row.reduce(8) { $0 + ($1 > 0 ? 5 : 1) } }
 
     /// n log2 n.
     private static func xlog2(_ count: UInt32) -> Double {

@@ -86,10 +86,9 @@ pannier_words_encoder pannier_words_encoder_of(uint32_t start, uint32_t frequenc
 
 /// Codes words. Writes backwards, so that the stream ends at `out + capacity`.
 /// A last group of fewer than 32 words is filled up with its last word.
-/// @param symbol_of_code 4096 entries: symbol, extra bits << 16.
-/// @param encoders 256 a context.
+/// @param encoder_of_code which encoder each code has: 4096 entries a context, and one more that is not looked at.
 /// @returns the stream's length in bytes; 0 when it does not fit into `capacity`.
-size_t pannier_words_encode(const pannier_words_model *model, const uint32_t *symbol_of_code,
+size_t pannier_words_encode(const pannier_words_model *model, const uint16_t *encoder_of_code,
                             const pannier_words_encoder *encoders, const void *words, const void *earlier,
                             size_t count, uint8_t *out, size_t capacity);
 

@@ -85,13 +85,13 @@ pannier_words_encoder pannier_words_encoder_of(uint32_t start, uint32_t frequenc
     return encoder;
 }
 
-size_t pannier_words_encode(const pannier_words_model *model, const uint32_t *symbol_of_code,
+size_t pannier_words_encode(const pannier_words_model *model, const uint16_t *encoder_of_code,
                             const pannier_words_encoder *encoders, const void *words, const void *earlier,
                             size_t count, uint8_t *out, size_t capacity) {
     static size_t (*const kernels[PANNIER_CPU_LEVELS])(
-        const pannier_words_model *, const uint32_t *, const pannier_words_encoder *,
+        const pannier_words_model *, const uint16_t *, const pannier_words_encoder *,
         const uint8_t *, const uint8_t *, size_t, uint8_t *, size_t) = EVERY_LEVEL(words_encode);
-    return kernels[pannier_cpu_current()](model, symbol_of_code, encoders, words, earlier, count, out,
+    return kernels[pannier_cpu_current()](model, encoder_of_code, encoders, words, earlier, count, out,
                                           capacity);
 }
 
