@@ -62,8 +62,9 @@ enum FrequencyTable {
     static let precision = 12
     static let total = 1 << precision
 
-    /// Scales counts to a sum of `total`, at most 4096, in which every symbol that occurs has at least 1, keeping `digits` bits below
-    /// the leading one of each frequency but that of the most frequent symbol, which takes what is left.
+    /// Scales counts to a sum of `total`, at most 4096, in which every symbol that occurs has at least 1, keeping
+    /// `digits` bits below the leading one of each frequency but that of the most frequent symbol, which takes what is
+    /// left.
     /// - Returns: nil when more symbols occur than frequencies can tell apart.
     static func normalize(_ counts: UnsafeBufferPointer<UInt32>, digits: Int, total: Int) -> [UInt16]? {
         var sum: UInt64 = 0

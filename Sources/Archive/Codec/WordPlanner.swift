@@ -114,8 +114,8 @@ final class WordPlanner {
     private func contextBounds(_ chunk: Chunk) -> [UInt16] {
         guard let earlier = chunk.earlier else { return [] }
         var kernel = WordModel(
-            layout: layout, width: chunk.width, shift: chunk.shift, transform: .value, bucket: .linear(0), bounds: [], codes: [], digits: 4,
-            frequencies: []
+            layout: layout, width: chunk.width, shift: chunk.shift, transform: .value, bucket: .linear(0), bounds: [],
+            codes: [], digits: 4, frequencies: []
         ).kernelModel
         var keys = [UInt32](repeating: 0, count: WordModel.keys)
         var sum = 0
