@@ -125,21 +125,19 @@ final class MatrixProduct {
     /// fastest in long runs, then half of what would be each one's share of the rest, and so on, so that they end together.
     private func shares(_ jobs: [Job]) -> [Piece] {
         var pieces: [Piece] = [], done = jobs.map { _ in 0 }
-        func take(_ part: (_ rows: Int) -> Int) -> Bool {
-            var rest = false
+        // A piece a thread of each job that has rows left.
+        func takeRound(_ part: (_ rows: Int) -> Int) {
             for (index, job) in jobs.enumerated() {
-                let left = job.rows - done[index]
+                // A short piece takes longer to begin than it saves.
                 let least = max(8, (32 << 10) / max(1, job.rowBytes))
-                let size = part(left) < least ? least : part(left)
+                let size = max(least, part(job.rows - done[index]) / pool.threads)
                 let end = min(job.rows, done[index] + size * pool.threads)
                 Piece.append(to: &pieces, job: index, done[index]..<end, by: size)
                 done[index] = end
-                rest = rest || end < job.rows
             }
-            return rest
         }
-        var rest = take { $0 * 3 / 4 / pool.threads }
-        while rest { rest = take { $0 / 2 / pool.threads } }
+        takeRound { $0 * 3 / 4 }
+        while zip(jobs, done).contains(where: { $0.rows > $1 }) { takeRound { $0 / 2 } }
         return pieces
     }
 

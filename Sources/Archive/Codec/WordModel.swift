@@ -174,7 +174,8 @@ struct WordModel {
         case .logarithmic(let kept):
             guard kept <= 5, transform == .delta else { return nil }
         }
-        let digits = Int(bytes[4] & 15), coarseness = Int(bytes[4] >> 4), contextCount = Int(bytes[5]) + 1, symbolCount = Int(bytes[6]) + 1
+        let digits = Int(bytes[4] & 15), coarseness = Int(bytes[4] >> 4)
+        let contextCount = Int(bytes[5]) + 1, symbolCount = Int(bytes[6]) + 1
         guard digits >= 1, digits <= FrequencyTable.precision, coarseness <= (layout == .two ? 0 : maxCoarseness),
             contextCount <= maxContexts
         else { return nil }
