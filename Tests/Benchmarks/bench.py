@@ -336,8 +336,10 @@ def archive():
             row("bf16, the next step: `archive add`", size, store.stat().st_size - first, *result["add"])
             result = turns({
                 "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
+                "one": ([PANNIER, "archive", "verify", store, "1", "-q"], None, None),
                 "extract": ([PANNIER, "archive", "extract", store, "1", "-o", out, "-q"], out, None)}, size / 2**30)
             row("both steps: `archive verify`", 2 * size, store.stat().st_size, *result["verify"])
+            row("the next step: `archive verify`", size, store.stat().st_size - first, *result["one"])
             row("the next step: `archive extract`", size, store.stat().st_size - first, *result["extract"])
             out.unlink()
             shutil.rmtree(moved)
