@@ -91,6 +91,8 @@ import Testing
             let (now, before) = Self.words(kind, width: width, count: count, seed: 11)
             for reference in [nil, before] {
                 let payload = Self.encode(now, width: width, reference: reference)
+                // Weights are always coded as words, so that some are looked at.
+                #expect(kind != "weights" || width == 1 || count < 70_001 || payload.first == 5)
                 guard payload.first == 5 else { continue }
                 for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
                     _ = pannier_cpu_force(level)
