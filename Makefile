@@ -1,5 +1,5 @@
 # What people type most. Everything a target needs is installed by .ci/install.
-.PHONY: all walk test interop interop-full interop-llama interop-harness arm64 fuzz bench install completions man clean
+.PHONY: all walk test interop interop-full interop-llama interop-harness arm64 avx512 fuzz bench install completions man clean
 PREFIX ?= /usr/local
 # Where the program is built. What is installed is linked statically, which compiles everything anew where it was not.
 BUILD ?= .build
@@ -56,6 +56,12 @@ interop-harness:
 arm64:
 	@bash .ci/install --peers
 	$(PEERS) Tests/Interop/arm64.py
+
+# The AVX-512 level of all kernels under emulation, and the bytes that it quantizes to.
+avx512:
+	@bash .ci/install --peers
+	@bash Tests/Emulation/run.sh
+	CC="clang -include Tests/Emulation/avx512.h" $(PEERS) Tests/Interop/quantize_peer.py --levels avx512 --values $(VALUES)
 
 # Each reader against a bounded number of mutated inputs, under the address sanitizer.
 fuzz:

@@ -9,6 +9,9 @@ static pannier_cpu_level detect(void) {
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
           __builtin_cpu_supports("f16c")))
         return PANNIER_CPU_BASELINE;
+#ifdef PANNIER_EMULATED_AVX512
+    return PANNIER_CPU_AVX512;
+#endif
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd"))
         return PANNIER_CPU_AVX512;
@@ -45,10 +48,12 @@ pannier_cpu_level pannier_cpu_force(pannier_cpu_level level) {
 
 int pannier_cpu_has(pannier_cpu_feature feature) {
     if (pannier_cpu_current() != PANNIER_CPU_AVX512) return 0;
+#ifdef PANNIER_EMULATED_AVX512
+    return feature == PANNIER_CPU_AVX512_BF16;
+#endif
 #if defined(__x86_64__)
     switch (feature) {
     case PANNIER_CPU_AVX512_BF16: return __builtin_cpu_supports("avx512bf16") != 0;
-    case PANNIER_CPU_AVX512_VNNI: return __builtin_cpu_supports("avx512vnni") != 0;
     }
 #endif
     return 0;

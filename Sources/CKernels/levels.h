@@ -37,6 +37,9 @@
 #undef LEVEL_AVX2
 
 #if defined(__x86_64__)
+#ifndef AVX512_FEATURES // Tests/Emulation names others
+#define AVX512_FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe"
+#endif
 #define LEVEL_BASELINE 0
 #define LEVEL_AVX2 1
 #define AT_LEVEL(name) name##_avx2
@@ -50,7 +53,7 @@
 #define LEVEL_AVX2 0
 #define LEVEL_AVX512 1
 #define AT_LEVEL(name) name##_avx512
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target(AVX512_FEATURES))), apply_to = function)
 #include PANNIER_KERNELS
 #pragma clang attribute pop
 #undef AT_LEVEL

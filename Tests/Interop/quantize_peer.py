@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -42,8 +43,8 @@ class Ours:
         library = pathlib.Path(tempfile.mkdtemp()) / "kernels.so"
         sources = sorted(str(p) for p in (ROOT / "Sources/CKernels").rglob("*.c"))
         include = ROOT / "Sources/CKernels/include"
-        subprocess.check_call([os.environ.get("CC", "clang"), "-O2", "-fPIC", "-shared", f"-I{include}", "-o", str(library),
-                               *sources, "-lm"])
+        compiler = shlex.split(os.environ.get("CC", "clang"))
+        subprocess.check_call([*compiler, "-O2", "-fPIC", "-shared", f"-I{include}", "-o", str(library), *sources, "-lm"])
         self.library = ctypes.CDLL(str(library))
         for name in ("pannier_quantizer", "pannier_dequantizer"):
             getattr(self.library, name).restype = ctypes.c_void_p

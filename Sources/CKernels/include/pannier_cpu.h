@@ -21,7 +21,6 @@ typedef enum pannier_cpu_level {
 /// Extensions that matrix products use where they are there, beside the level.
 typedef enum pannier_cpu_feature {
     PANNIER_CPU_AVX512_BF16 = 1,
-    PANNIER_CPU_AVX512_VNNI = 2,
 } pannier_cpu_feature;
 
 /// The highest level that this machine can run.

@@ -17,7 +17,10 @@
 #define VECTORS 4
 #define PANEL 64
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
+#ifndef AVX512_BF16_FEATURES // Tests/Emulation names others
+#define AVX512_BF16_FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"
+#endif
+#pragma clang attribute push(__attribute__((target(AVX512_BF16_FEATURES))), apply_to = function)
 
 #define BLOCK(R, V)                                                                                                    \
     static __attribute__((noinline)) void block_##R##_##V(const uint32_t *w, const uint32_t *a, int64_t steps,         \
