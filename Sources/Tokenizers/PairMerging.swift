@@ -7,8 +7,6 @@ struct MergeSymbol {
     var range: Range<Int>
     /// Nil where the stretch has no piece.
     var id: Int?
-    /// Never merged with its neighbours.
-    var frozen = false
 }
 
 /// Merges neighbours until no pair is known.
@@ -24,9 +22,7 @@ func mergePairs(
     var queue = MergeQueue()
 
     func propose(_ left: Int, _ right: Int) {
-        guard left >= 0, right >= 0, !symbols[left].frozen, !symbols[right].frozen,
-            let (rank, id) = merge(symbols[left], symbols[right])
-        else { return }
+        guard left >= 0, right >= 0, let (rank, id) = merge(symbols[left], symbols[right]) else { return }
         queue.push(
             MergeQueue.Candidate(
                 rank: rank, left: left, right: right, id: id,

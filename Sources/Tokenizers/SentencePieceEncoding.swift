@@ -12,6 +12,8 @@ struct SentencePieceEncoding: Sendable {
     }
 
     let table: PieceTable
+    /// Of all pieces.
+    let neighbours: CharacterNeighbours
     let order: Order
     let types: [PieceType]
     let userDefined: SpecialTokens
@@ -53,48 +55,55 @@ struct SentencePieceEncoding: Sendable {
     }
 
     private func encode(_ text: UnsafeBufferPointer<UInt8>) -> [Int] {
-        func id(_ range: Range<Int>) -> Int? { table.id(of: UnsafeBufferPointer(rebasing: text[range])) }
-
-        // One symbol a character, but user-defined pieces whole.
+        var ids: [Int] = []
+        // One symbol a character, as far as a merge may reach.
         var symbols: [MergeSymbol] = []
-        var at = 0
+        func finish() {
+            merge(symbols, of: text, into: &ids)
+            symbols.removeAll(keepingCapacity: true)
+        }
+
+        var at = 0, before: UInt32 = 0
         while at < text.count {
+            // User-defined pieces stay whole and apart.
             if let (length, id) = userDefined.match(in: text, at: at) {
-                symbols.append(MergeSymbol(range: at..<at + length, id: id, frozen: true))
+                finish()
+                ids.append(id)
                 at += length
                 continue
             }
-            var end = at + 1
-            while end < text.count, text[end] & 0xc0 == 0x80 { end += 1 }
-            symbols.append(MergeSymbol(range: at..<end, id: id(at..<end)))
-            at = end
+            let end = CharacterNeighbours.end(of: at, in: text), character = CharacterNeighbours.key(at..<end, in: text)
+            if !symbols.isEmpty, !neighbours.contains(before, character) { finish() }
+            symbols.append(MergeSymbol(range: at..<end, id: table.id(of: UnsafeBufferPointer(rebasing: text[at..<end]))))
+            (before, at) = (character, end)
         }
+        finish()
+        return ids
+    }
 
-        let merged: [MergeSymbol]
-        switch order {
-        case .scores(let scores):
-            // Unused pieces take part and are taken apart again: remember what they were made of.
-            var halves: [Range<Int>: (Range<Int>, Range<Int>)] = [:]
-            merged = mergePairs(symbols) { left, right in
-                let both = left.range.lowerBound..<right.range.upperBound
-                guard let id = id(both) else { return nil }
-                if types[id] == .unused { halves[both] = (left.range, right.range) }
-                return (-Double(scores[id]), id)
+    private func merge(_ symbols: [MergeSymbol], of text: UnsafeBufferPointer<UInt8>, into ids: inout [Int]) {
+        func id(_ range: Range<Int>) -> Int? { table.id(of: UnsafeBufferPointer(rebasing: text[range])) }
+
+        // Unused pieces take part and are taken apart again: remember what they were made of.
+        var halves: [Range<Int>: (Range<Int>, Range<Int>)] = [:]
+        let merged =
+            switch order {
+            case .scores(let scores):
+                mergePairs(symbols) { left, right in
+                    let both = left.range.lowerBound..<right.range.upperBound
+                    guard let id = id(both) else { return nil }
+                    if types[id] == .unused { halves[both] = (left.range, right.range) }
+                    return (-Double(scores[id]), id)
+                }
+            case .pairs(let pairs):
+                mergePairs(symbols) { left, right in
+                    guard let left = left.id, let right = right.id,
+                        let pair = pairs[UInt64(left) << 32 | UInt64(right)]
+                    else { return nil }
+                    return (Double(pair.rank), Int(pair.id))
+                }
             }
-            return merged.reduce(into: []) { ids, symbol in
-                append(symbol.range, id: symbol.id, text, halves, id(_:), to: &ids)
-            }
-        case .pairs(let pairs):
-            merged = mergePairs(symbols) { left, right in
-                guard let left = left.id, let right = right.id,
-                    let pair = pairs[UInt64(left) << 32 | UInt64(right)]
-                else { return nil }
-                return (Double(pair.rank), Int(pair.id))
-            }
-            return merged.reduce(into: []) { ids, symbol in
-                append(symbol.range, id: symbol.id, text, [:], id(_:), to: &ids)
-            }
-        }
+        for symbol in merged { append(symbol.range, id: symbol.id, text, halves, id(_:), to: &ids) }
     }
 
     private func append(

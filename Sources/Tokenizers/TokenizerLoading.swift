@@ -213,9 +213,9 @@ extension Tokenizer {
         }
         let userDefined = types.indices.filter { types[$0] == .userDefined }.map { (text: pieces[$0], id: $0) }
         let encoding = SentencePieceEncoding(
-            table: table, order: order, types: types, userDefined: SpecialTokens(userDefined), byteIDs: byteIDs,
-            unknownID: types.firstIndex(of: .unknown), removesExtraSpaces: removesExtraSpaces,
-            escapesSpaces: escapesSpaces, spaceAsSuffix: spaceAsSuffix)
+            table: table, neighbours: CharacterNeighbours(pieces), order: order, types: types,
+            userDefined: SpecialTokens(userDefined), byteIDs: byteIDs, unknownID: types.firstIndex(of: .unknown),
+            removesExtraSpaces: removesExtraSpaces, escapesSpaces: escapesSpaces, spaceAsSuffix: spaceAsSuffix)
         self.init(
             title: "SentencePiece BPE" + (byteFallback ? " with byte fallback" : ""), pieces: pieces, types: types,
             encoding: .sentencePiece(encoding), prefixesSpace: prefixesSpace, prefixesOnlyFirst: prefixesOnlyFirst,

@@ -82,6 +82,32 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(tokenizer.eosIDs == [8])
     }
 
+    /// Text is cut where no piece has the two characters side by side; what comes out is what merging all of it gives, spaces that
+    /// stand within a piece included.
+    @Test func mergesAsIfTheTextWereOne() throws {
+        let vocabulary = ["▁", "a", "b", "c", "ab", "b▁", "b▁a", "▁c", "▁▁", "ca", "é", "aé"]
+        let merges = [("b", "▁"), ("a", "b"), ("b▁", "a"), ("▁", "▁"), ("▁", "c"), ("c", "a"), ("a", "é")]
+        let json = """
+            {"model": {"type": "BPE", "byte_fallback": true,
+              "vocab": {\(vocabulary.enumerated().map { "\"\($1)\": \($0)" }.joined(separator: ", "))},
+              "merges": [\(merges.map { "\"\($0) \($1)\"" }.joined(separator: ", "))]},
+             "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}}
+            """
+        let tokenizer = try Self.tokenizer(json: json)
+        var generator = SystemRandomNumberGenerator()
+        for _ in 0..<500 {
+            let characters = (0..<Int.random(in: 1...40, using: &generator)).map { _ in "  abbcaé".randomElement(using: &generator)! }
+            var symbols = characters.map { $0 == " " ? "▁" : String($0) }
+            // The first pair of the list that is there, the leftmost of its kind, until there is none.
+            while let (left, right) = merges.first(where: { pair in zip(symbols, symbols.dropFirst()).contains { $0 == pair } }) {
+                let at = symbols.indices.first { symbols[$0] == left && symbols[$0 + 1] == right }!
+                symbols.replaceSubrange(at...at + 1, with: [left + right])
+            }
+            let text = String(characters)
+            #expect(tokenizer.encode(text).map { vocabulary[$0] } == symbols, "\(text.debugDescription)")
+        }
+    }
+
     @Test func saysThatABaseModelHasNoChatTemplate() throws {
         let tokenizer = try Tokenizer(path: sample)
         #expect(throws: CheckpointError.self) { try ChatTemplate(of: tokenizer) }
