@@ -17,6 +17,8 @@ public struct StepContents: Sendable {
         public let name: String
         public let size: UInt64
         public let sha256: Digest
+        /// Of its blocks; nil in records that have none.
+        package let digests: [Digest]?
     }
 
     public let isFolder: Bool
@@ -89,7 +91,9 @@ public final class ArchiveReader: Sendable {
         let record = try record(step.ordinal)
         return StepContents(
             isFolder: record.isFolder,
-            files: record.files.map { StepContents.File(name: $0.name, size: $0.size, sha256: $0.digest) },
+            files: record.files.map {
+                StepContents.File(name: $0.name, size: $0.size, sha256: $0.digest, digests: $0.digests)
+            },
             tensors: record.files.reduce(0) { $0 + $1.pieces.count { $0.tensor != nil } },
             stored: record.objects.reduce(0) { $0 + $1.chunks.reduce(0) { $0 + UInt64($1.length) } },
             relative: record.objects.count { $0.reference != nil })
