@@ -35,6 +35,9 @@ import Testing
         return parts
     }
 
+    /// Without looking for the differences of megabytes when there are some.
+    private static func isEqual(_ a: Data, _ b: Data) -> Bool { a == b }
+
     @Test func areOfTheBytesThatTheFormatSays() throws {
         let series = try Series(steps: 2, elements: Self.elements)
         let reader = try ArchiveReader(series.archive)
@@ -45,7 +48,7 @@ import Testing
             let stored = try #require(reader.contents(of: step).files.first)
             #expect(stored.digests == parts.map { Self.digest(file[$0]) })
             #expect(stored.sha256 == Self.digest(file))
-            #expect(try series.extracted(reader, step).0 == file)
+            #expect(try Self.isEqual(series.extracted(reader, step).0, file))
         }
         #expect(reader.verify(threads: 2).ok)
     }
@@ -82,7 +85,7 @@ import Testing
                 let (data, _) = try series.extracted(reader, step, keepDamaged: true)
                 var expected = original
                 expected.replaceSubrange(gap, with: Data(count: gap.count))
-                #expect(data == expected)
+                #expect(Self.isEqual(data, expected))
             }
         }
     }
@@ -105,7 +108,7 @@ import Testing
             #expect(report.damage.map(\.step) == [100])
             #expect(report.damage.map(\.message) == ["the SHA-256 is not that of the original"])
             #expect(report.damage.map { Int($0.offset)..<Int($0.offset + $0.count) } == [part])
-            #expect(try series.extracted(reader, reader.steps[1], keepDamaged: true).0 == series.files[1])
+            #expect(try Self.isEqual(series.extracted(reader, reader.steps[1], keepDamaged: true).0, series.files[1]))
         }
     }
 
