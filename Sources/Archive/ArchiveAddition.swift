@@ -34,7 +34,12 @@ struct ArchiveAddition: Sendable {
                 stored.append(StoredObject(key: key, hash: 0, width: object.width, reference: reference, chunks: []))
             }
         }
-        var (end, digests) = try encode(ids, &stored, from: start)
+        var first = 0
+        let pieces = contents.files.map { file in
+            defer { first += file.objects.count }
+            return file.pieces(Array(ids[first..<first + file.objects.count]))
+        }
+        var (end, digests) = try encode(ids, &stored, pieces.map { FileDigests(options.digests ? $0 : nil) }, from: start)
         // A file that changed while it was read would not come back as it was.
         for file in contents.files {
             let now = try File(file.file.path)
@@ -44,11 +49,10 @@ struct ArchiveAddition: Sendable {
             }
         }
         var files: [StoredFile] = []
-        var first = 0
-        for (file, digest) in zip(contents.files, digests) {
-            let own = Array(ids[first..<first + file.objects.count])
-            files.append(StoredFile(name: file.name, size: file.file.size, digest: digest, pieces: file.pieces(own)))
-            first += own.count
+        for ((file, pieces), digests) in zip(zip(contents.files, pieces), digests) {
+            let (whole, blocks) = digests.result()
+            files.append(
+                StoredFile(name: file.name, size: file.file.size, digest: whole, pieces: pieces, digests: blocks))
         }
         let record = StepRecord(
             step: step, name: contents.name, isFolder: contents.isFolder, files: files, objects: stored)
@@ -153,7 +157,7 @@ struct ArchiveAddition: Sendable {
     /// Everything that is settled in order.
     private struct Settled {
         var end: UInt64
-        var digests: [SHA256]
+        var digests: [FileDigests]
         var stored: [StoredObject]
         var contents: [[UInt64]]
         var depends: [Bool]
@@ -161,15 +165,16 @@ struct ArchiveAddition: Sendable {
 
     /// Reads everything once, codes all new objects, and writes their chunks behind each other, in order, so that the
     /// same checkpoints always give the same archive.
-    /// - Returns: where the chunks end, and the digest of every file.
+    /// - Parameter digests: of every file, before its first byte.
+    /// - Returns: where the chunks end, and the digests of every file.
     private func encode(
-        _ ids: [ObjectID], _ stored: inout [StoredObject], from start: UInt64
-    ) throws -> (end: UInt64, digests: [Digest]) {
+        _ ids: [ObjectID], _ stored: inout [StoredObject], _ digests: [FileDigests], from start: UInt64
+    ) throws -> (end: UInt64, digests: [FileDigests]) {
         let work = pieces(ids), objects = stored
         let state = Locked(
             Settled(
-                end: start, digests: contents.files.map { _ in SHA256() }, stored: stored,
-                contents: stored.map { _ in [] }, depends: stored.map { _ in false }))
+                end: start, digests: digests, stored: stored, contents: stored.map { _ in [] },
+                depends: stored.map { _ in false }))
         try Parallel.inOrder(
             work.count, ahead: options.threads * 3, threads: options.threads, worker: { () },
             make: { index, _ -> Coded in
@@ -192,7 +197,7 @@ struct ArchiveAddition: Sendable {
                 stored[index].hash = ObjectSearch.hash(state.contents[index])
                 if !state.depends[index] { stored[index].reference = nil }
             }
-            return (state.end, state.digests.map { $0.digest() })
+            return (state.end, state.digests)
         }
     }
 

@@ -1,5 +1,5 @@
-// Getting checkpoints out of an archive again, and proving that they would come out: every byte is decoded and the
-// SHA-256 of every file compared with that of the original.
+// Getting checkpoints out of an archive again, and proving that they would come out: every byte is decoded and compared
+// with the original's SHA-256: those of its blocks, or that of the file where its record has no others.
 
 public import Bytes
 
@@ -108,59 +108,109 @@ extension ArchiveReader {
         }
     }
 
-    /// Decodes a file, hands its bytes on, and compares its digest.
-    /// - Parameter use: is called from any thread, once for every run of bytes.
-    /// - Returns: what is damaged; zeros were handed on for it.
+    /// Decodes a file, hands its bytes on, and compares its digests.
+    /// - Parameter use: is called from any thread, once for every block.
+    /// - Returns: what is damaged; zeros were handed on for chunks that are.
     private func check(
         _ file: StoredFile, of step: ArchivedStep, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
         _ use: @escaping @Sendable (UnsafeRawBufferPointer, UInt64) throws -> Void
     ) throws -> [ArchiveDamage] {
-        let runs = try segments(of: file)
+        let blocks = try blocks(of: file)
         let damage = Locked<[ArchiveDamage]>([])
         let sha = Locked(SHA256())
-        // The digest goes over a run while it is still in a cache, and other threads decode.
+        // The file's own digest is needed only where blocks have none. It goes over one while it is still in a cache, and
+        // other threads decode.
+        let serial = file.digests == nil
         try Parallel.inOrder(
-            runs.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
-            make: { index, _ -> BufferPool.Buffer in
-                let run = runs[index], buffer = buffers.take(run.count)
-                do {
-                    try decode(run, into: buffer.bytes)
-                } catch {
-                    buffer.bytes.initializeMemory(as: UInt8.self, repeating: 0)
-                    let lost = ArchiveDamage(
-                        step: step.step, file: file.name, tensor: run.tensor, offset: run.offset, count: UInt64(run.count),
-                        message: (error as? CheckpointError)?.message ?? "\(error)")
-                    damage.withValue { $0.append(lost) }
-                }
-                try use(UnsafeRawBufferPointer(buffer.bytes), run.offset)
-                progress(UInt64(run.count))
-                return buffer
+            blocks.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
+            make: { index, _ -> BufferPool.Buffer? in
+                let block = blocks[index], buffer = buffers.take(block.count)
+                let found = decode(block, of: file, step, into: buffer.bytes)
+                if !found.isEmpty { damage.withValue { $0 += found } }
+                try use(UnsafeRawBufferPointer(buffer.bytes), block.offset)
+                progress(UInt64(block.count))
+                if serial { return buffer }
+                buffers.give(buffer)
+                return nil
             },
             order: { _, buffer in
-                sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) }
+                if let buffer { sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) } }
                 return buffer
             },
-            finish: { _, buffer in buffers.give(buffer) })
+            finish: { _, buffer in if let buffer { buffers.give(buffer) } })
         var found = damage.withValue { $0 }.sorted { $0.offset < $1.offset }
-        if found.isEmpty, sha.withValue({ $0.digest() }) != file.digest {
-            found.append(
-                ArchiveDamage(
-                    step: step.step, file: file.name, tensor: nil, offset: 0, count: file.size,
-                    message: "the SHA-256 is not that of the original"))
+        if serial, found.isEmpty, sha.withValue({ $0.digest() }) != file.digest {
+            found.append(.init(otherThan: file, of: step, tensor: nil, offset: 0, count: file.size))
         }
         return found
     }
 
+    /// Decodes a block of a file, and compares its digests where there are any.
+    /// - Returns: what is damaged; the bytes of chunks that are become zeros.
+    private func decode(
+        _ block: FileBlock, of file: StoredFile, _ step: ArchivedStep, into bytes: UnsafeMutableRawBufferPointer
+    ) -> [ArchiveDamage] {
+        let wanted = file.digests?[block.digests]
+        if let wanted {
+            // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed when
+            // it is.
+            let decoded: Void? = try? each(block, bytes) { try decode($0, into: $1, checked: false) }
+            if decoded != nil, block.digests(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
+        }
+        var damage: [ArchiveDamage] = []
+        each(block, bytes) { segment, bytes in
+            do {
+                try decode(segment, into: bytes, checked: true)
+            } catch {
+                bytes.initializeMemory(as: UInt8.self, repeating: 0)
+                damage.append(
+                    ArchiveDamage(
+                        step: step.step, file: file.name, tensor: segment.tensor, offset: segment.offset,
+                        count: UInt64(segment.count), message: (error as? CheckpointError)?.message ?? "\(error)"))
+            }
+        }
+        guard let wanted, damage.isEmpty else { return damage }
+        let found = block.digests(of: UnsafeRawBufferPointer(bytes))
+        let tensor = block.segments.count == 1 ? block.segments[0].tensor : nil
+        return zip(block.parts, zip(found, wanted)).filter { $0.1.0 != $0.1.1 }.map { part, _ in
+            .init(
+                otherThan: file, of: step, tensor: tensor, offset: block.offset + UInt64(part.lowerBound),
+                count: UInt64(part.count))
+        }
+    }
+
+    /// Goes over a block's runs and their places in the block's bytes.
+    private func each(
+        _ block: FileBlock, _ bytes: UnsafeMutableRawBufferPointer,
+        _ body: (FileSegment, UnsafeMutableRawBufferPointer) throws -> Void
+    ) rethrows {
+        var done = 0
+        for segment in block.segments {
+            try body(segment, UnsafeMutableRawBufferPointer(rebasing: bytes[done..<done + segment.count]))
+            done += segment.count
+        }
+    }
+
     /// Decodes a run of a file.
-    private func decode(_ run: FileSegment, into to: UnsafeMutableRawBufferPointer) throws {
+    private func decode(_ run: FileSegment, into to: UnsafeMutableRawBufferPointer, checked: Bool) throws {
+        let size = try chunkSize(of: run)
         try withWorker { worker in
-            if run.count == run.chunkSize {
-                try decode(run.wanted(to), worker)
+            if run.count == size {
+                try decode(run.wanted(to), worker, checked: checked)
             } else {
-                let whole = worker.buffer(.whole, run.chunkSize)
-                try decode(run.wanted(whole), worker)
+                let whole = worker.buffer(.whole, size)
+                try decode(run.wanted(whole), worker, checked: checked)
                 to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
             }
         }
+    }
+}
+
+extension ArchiveDamage {
+    /// Bytes that come out and are not those that were stored.
+    fileprivate init(otherThan file: StoredFile, of step: ArchivedStep, tensor: String?, offset: UInt64, count: UInt64) {
+        self.init(
+            step: step.step, file: file.name, tensor: tensor, offset: offset, count: count,
+            message: "the SHA-256 is not that of the original")
     }
 }

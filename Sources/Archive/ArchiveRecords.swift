@@ -69,6 +69,8 @@ struct StoredFile: Sendable {
     var digest: Digest
     /// In order and without holes.
     var pieces: [FilePiece]
+    /// Of its blocks, in order; nil in records of programs that did not compute them.
+    var digests: [Digest]?
 }
 
 /// Everything about one step.
@@ -87,22 +89,7 @@ extension StepRecord {
     var json: JSONValue {
         [
             "step": JSONValue(step), "name": .string(name), "folder": .bool(isFolder),
-            "files": .array(
-                files.map { file in
-                    [
-                        "name": .string(file.name), "size": JSONValue(file.size),
-                        "sha256": .string(file.digest.description),
-                        "pieces": .array(
-                            file.pieces.map { piece in
-                                var fields: [JSONValue] = [
-                                    JSONValue(piece.offset), JSONValue(piece.count), JSONValue(piece.object.record),
-                                    JSONValue(piece.object.index), JSONValue(piece.objectOffset),
-                                ]
-                                if let tensor = piece.tensor { fields.append(.string(tensor)) }
-                                return .array(fields)
-                            }),
-                    ]
-                }),
+            "files": .array(files.map(\.json)),
             "objects": .array(
                 objects.map { object in
                     [
@@ -120,6 +107,25 @@ extension StepRecord {
                     ]
                 }),
         ]
+    }
+}
+
+extension StoredFile {
+    var json: JSONValue {
+        var members: JSONObject = [
+            "name": .string(name), "size": JSONValue(size), "sha256": .string(digest.description),
+            "pieces": .array(
+                pieces.map { piece in
+                    var fields: [JSONValue] = [
+                        JSONValue(piece.offset), JSONValue(piece.count), JSONValue(piece.object.record),
+                        JSONValue(piece.object.index), JSONValue(piece.objectOffset),
+                    ]
+                    if let tensor = piece.tensor { fields.append(.string(tensor)) }
+                    return .array(fields)
+                }),
+        ]
+        if let digests { members["digests"] = .array(digests.map { .string($0.description) }) }
+        return .object(members)
     }
 }
 
@@ -141,8 +147,12 @@ struct RecordReader {
     /// The archive's length: nothing it points to lies beyond.
     let end: UInt64
 
-    private func fault(_ message: String, place: String? = nil) -> CheckpointError {
-        .malformed(message, file: path, place: place, remedy: "the archive is damaged; `pannier archive verify` says how far")
+    private func fault(
+        _ message: String, place: String? = nil, expected: String? = nil, found: String? = nil
+    ) -> CheckpointError {
+        .malformed(
+            message, file: path, place: place, expected: expected, found: found,
+            remedy: "the archive is damaged; `pannier archive verify` says how far")
     }
 
     private func unsigned(_ value: JSONValue?, _ what: String) throws -> UInt64 {
@@ -258,7 +268,25 @@ struct RecordReader {
         guard expected == file.size, file.size <= UInt64(Int64.max) else {
             throw fault("the pieces of a file do not make its size", place: name)
         }
+        file.digests = try item["digests"].map { try digests($0, of: file) }
         return file
+    }
+
+    /// The digests of a file's blocks, as many as it has to have.
+    private func digests(_ value: JSONValue, of file: StoredFile) throws -> [Digest] {
+        guard let list = value.array else { throw fault("the digests of a file are no list", place: file.name) }
+        var needed = 0
+        for block in FileBlocks(file.pieces) {
+            needed = block.digests.upperBound
+            // Pieces may claim any size; what they claim is bounded only when their objects are looked at.
+            if needed > list.count { break }
+        }
+        guard needed == list.count else {
+            throw fault(
+                "a file has not as many digests as blocks and halves of blocks", place: file.name,
+                expected: needed > list.count ? "\(needed) or more" : "\(needed)", found: "\(list.count)")
+        }
+        return try list.map { try digest($0) }
     }
 
     /// Whether a name stays within the folder it is extracted to.

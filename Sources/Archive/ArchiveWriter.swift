@@ -12,6 +12,8 @@ public struct ArchiveOptions: Sendable {
     public var chain: Int
     /// Whether to wait until the disk has it.
     public var sync = true
+    /// Whether a file's blocks get digests; without, the record is as the first programs of this format wrote it.
+    package var digests = true
 
     public init(threads: Int, chain: Int = 4) {
         self.threads = max(1, threads)

@@ -59,17 +59,18 @@ final class ArchivedFile: ByteSource {
             }
             let count = min(segment.count, buffer.count - done)
             let to = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-            if count == segment.chunkSize {
+            let size = try archive.chunkSize(of: segment)
+            if count == size {
                 // A whole chunk goes straight where it is wanted.
                 try archive.withWorker { try archive.decode(segment.wanted(to), $0) }
             } else {
                 let entry = cache.entry(ChunkCache.Key(object: segment.object, chunk: segment.chunk))
                 try entry.bytes.withValue { bytes in
                     if bytes == nil {
-                        bytes = try [UInt8](unsafeUninitializedCapacity: segment.chunkSize) { memory, initialized in
+                        bytes = try [UInt8](unsafeUninitializedCapacity: size) { memory, initialized in
                             let whole = UnsafeMutableRawBufferPointer(memory)
                             try archive.withWorker { try archive.decode(segment.wanted(whole), $0) }
-                            initialized = segment.chunkSize
+                            initialized = size
                         }
                     }
                     bytes?.withUnsafeBytes {
@@ -79,60 +80,5 @@ final class ArchivedFile: ByteSource {
             }
             done += count
         }
-    }
-}
-
-/// A run of a file's bytes that lies within one chunk.
-struct FileSegment: Sendable {
-    var offset: UInt64
-    var count: Int
-    var object: ObjectID
-    var chunk: Int
-    /// Where the run begins within the chunk, and the chunk's size.
-    var start: Int
-    var chunkSize: Int
-    var tensor: String?
-
-    /// Its chunk, to be decoded to `bytes`.
-    func wanted(_ bytes: UnsafeMutableRawBufferPointer) -> ArchiveReader.WantedChunk {
-        ArchiveReader.WantedChunk(object: object, index: chunk, bytes: bytes)
-    }
-}
-
-extension ArchiveReader {
-    /// All runs of a file, in order.
-    func segments(of file: StoredFile) throws -> [FileSegment] {
-        var runs: [FileSegment] = []
-        var at: UInt64 = 0
-        while let run = try segment(of: file, at: at) {
-            guard run.count > 0 else {
-                throw CheckpointError.malformed("a file's piece lies beyond its object", file: path, place: run.tensor)
-            }
-            runs.append(run)
-            at += UInt64(run.count)
-        }
-        return runs
-    }
-
-    /// The longest run from an offset on that lies within one chunk; nil at the end of the file.
-    func segment(of file: StoredFile, at offset: UInt64) throws -> FileSegment? {
-        guard offset < file.size else { return nil }
-        // The last piece that begins at or before the offset.
-        var low = 0, high = file.pieces.count
-        while high - low > 1 {
-            let middle = (low + high) / 2
-            if file.pieces[middle].offset <= offset { low = middle } else { high = middle }
-        }
-        guard low < file.pieces.count else { return nil }
-        let piece = file.pieces[low]
-        let object = try object(of: piece)
-        let within = offset - piece.offset
-        let place = piece.objectOffset + within
-        let chunk = Int(place / UInt64(ChunkCodec.maxChunk)), start = Int(place % UInt64(ChunkCodec.maxChunk))
-        let size = Self.chunkSize(object, chunk)
-        let count = min(UInt64(size - start), piece.count - within)
-        return FileSegment(
-            offset: offset, count: Int(count), object: piece.object, chunk: chunk, start: start, chunkSize: size,
-            tensor: piece.tensor)
     }
 }

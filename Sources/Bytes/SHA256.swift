@@ -27,6 +27,18 @@ public struct SHA256: Sendable {
         if let base = bytes.baseAddress { pannier_sha256_add(&state, base, bytes.count) }
     }
 
+    /// Adds to two at once, which takes about as long as the longer one alone.
+    public static func add(
+        _ bytes: UnsafeRawBufferPointer, to a: inout SHA256, _ others: UnsafeRawBufferPointer, to b: inout SHA256
+    ) {
+        guard let left = bytes.baseAddress, let right = others.baseAddress else {
+            a.add(bytes)
+            b.add(others)
+            return
+        }
+        pannier_sha256_add_two(&a.state, left, bytes.count, &b.state, right, others.count)
+    }
+
     /// The digest of all that was added.
     public func digest() -> Digest {
         var copy = state

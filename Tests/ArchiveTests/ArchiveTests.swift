@@ -7,42 +7,11 @@ import Foundation
 import Tensors
 import Testing
 
-/// An archive of a few steps, and the files that went into it.
-private struct Series {
-    let scratch: Scratch
-    let archive: String
-    let files: [Data]
-
-    init(
-        steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256], version: UInt32 = 3
-    ) throws {
-        scratch = try Scratch()
-        archive = scratch.path("run.pannier")
-        try ArchiveWriter.create(archive, version: version)
-        var run = TrainingRun(seed: seed, elements: elements)
-        var files: [Data] = []
-        for step in 0..<steps {
-            files.append(run.safetensors(bf16: bf16))
-            try scratch.write(files[step], "step-\(step * 100).safetensors")
-            _ = try ArchiveWriter.add(
-                scratch.path("step-\(step * 100).safetensors"), to: archive, options: ArchiveOptions(threads: 2, chain: 3))
-            run.advance()
-        }
-        self.files = files
-    }
-
-    func extracted(_ reader: ArchiveReader, _ step: ArchivedStep, keepDamaged: Bool = false) throws -> (Data, ArchiveReport) {
-        let to = scratch.path("out-\(UUID().uuidString)")
-        let report = try reader.extract(
-            step, to: to, options: OutputOptions(sync: false), keepDamaged: keepDamaged, threads: 2)
-        return (try Data(contentsOf: URL(filePath: to)), report)
-    }
-}
-
 @Suite struct ArchiveTests {
-    @Test(arguments: [false, true], [UInt32(2), 3])
-    func everyStepComesBackBitForBit(bf16: Bool, version: UInt32) throws {
-        let series = try Series(steps: 6, bf16: bf16, version: version)
+    @Test(arguments: [false, true], [(version: UInt32(2), digests: true), (2, false), (3, true), (3, false)])
+    func everyStepComesBackBitForBit(bf16: Bool, made: (version: UInt32, digests: Bool)) throws {
+        let version = made.version
+        let series = try Series(steps: 6, bf16: bf16, version: version, digests: made.digests)
         // An archive keeps its version, in the first page and both of its slots, whatever is added.
         let page = try series.scratch.data("run.pannier").prefix(4096)
         for place in [8, 512 + 48, 1024 + 48] { #expect(page[place] == UInt8(version)) }
@@ -113,8 +82,8 @@ private struct Series {
         #expect(Paths.kind("\(series.archive):55") == .missing)
     }
 
-    @Test func damageIsFoundAndTheRestComesOut() throws {
-        let series = try Series(steps: 2)
+    @Test(arguments: [true, false]) func damageIsFoundAndTheRestComesOut(digests: Bool) throws {
+        let series = try Series(steps: 2, digests: digests)
         var bytes = try series.scratch.data("run.pannier")
         // A byte in the first tensor of the first step, on which the second step leans.
         bytes[6000] ^= 0x10
@@ -155,8 +124,8 @@ private struct Series {
     }
 
     /// One byte flipped, anywhere: verifying says so or nothing was harmed, and all that was not hit comes out.
-    @Test func anyFlippedByteIsFoundAndHarmsOnlyItsPlace() throws {
-        let series = try Series(steps: 4, elements: [9000, 3333, 256])
+    @Test(arguments: [true, false]) func anyFlippedByteIsFoundAndHarmsOnlyItsPlace(digests: Bool) throws {
+        let series = try Series(steps: 4, elements: [9000, 3333, 256], digests: digests)
         let whole = try series.scratch.data("run.pannier")
         var generator = SeededGenerator(state: 5)
         // The first page's words, the newest records at the end, and places all over.
@@ -233,8 +202,8 @@ private struct Series {
         }
     }
 
-    @Test func hostileBytesEndInErrorsOnly() throws {
-        let series = try Series(steps: 2, elements: [700, 333, 25])
+    @Test(arguments: [true, false]) func hostileBytesEndInErrorsOnly(digests: Bool) throws {
+        let series = try Series(steps: 2, elements: [700, 333, 25], digests: digests)
         let whole = try series.scratch.data("run.pannier")
         var generator = SeededGenerator(state: 11)
         for round in 0..<150 {

@@ -1,5 +1,7 @@
 // Small checkpoints made on the spot, and places to put them.
 
+import Archive
+import Bytes
 import Foundation
 import Testing
 
@@ -85,5 +87,39 @@ struct TrainingRun {
         var out = Data()
         withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { out.append(contentsOf: $0) }
         return out + Data(header.utf8) + body
+    }
+}
+
+/// An archive of a few steps, and the files that went into it.
+struct Series {
+    let scratch: Scratch
+    let archive: String
+    let files: [Data]
+
+    init(
+        steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256], version: UInt32 = 3,
+        digests: Bool = true
+    ) throws {
+        scratch = try Scratch()
+        archive = scratch.path("run.pannier")
+        try ArchiveWriter.create(archive, version: version)
+        var options = ArchiveOptions(threads: 2, chain: 3)
+        options.digests = digests
+        var run = TrainingRun(seed: seed, elements: elements)
+        var files: [Data] = []
+        for step in 0..<steps {
+            files.append(run.safetensors(bf16: bf16))
+            try scratch.write(files[step], "step-\(step * 100).safetensors")
+            _ = try ArchiveWriter.add(scratch.path("step-\(step * 100).safetensors"), to: archive, options: options)
+            run.advance()
+        }
+        self.files = files
+    }
+
+    func extracted(_ reader: ArchiveReader, _ step: ArchivedStep, keepDamaged: Bool = false) throws -> (Data, ArchiveReport) {
+        let to = scratch.path("out-\(UUID().uuidString)")
+        let report = try reader.extract(
+            step, to: to, options: OutputOptions(sync: false), keepDamaged: keepDamaged, threads: 2)
+        return (try Data(contentsOf: URL(filePath: to)), report)
     }
 }

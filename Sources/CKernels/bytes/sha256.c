@@ -47,46 +47,83 @@ static void plain_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
 }
 
 #if defined(__x86_64__)
-// Sixteen groups of four rounds. The instructions keep the state as (a, b, e, f) and (c, d, g, h).
-__attribute__((target("sha,sse4.1,ssse3"))) static void native_blocks(uint32_t state[8], const uint8_t *p,
-                                                                      size_t blocks) {
-    const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0bll, 0x0405060700010203ll);
-    __m128i abef = _mm_set_epi32((int)state[0], (int)state[1], (int)state[4], (int)state[5]);
-    __m128i cdgh = _mm_set_epi32((int)state[2], (int)state[3], (int)state[6], (int)state[7]);
-    for (; blocks > 0; blocks--, p += 64) {
-        __m128i w[4], abef_before = abef, cdgh_before = cdgh;
-        for (int i = 0; i < 4; i++) w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), order);
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 16; i++) {
-            __m128i now = w[i & 3];
-            __m128i sum = _mm_add_epi32(now, _mm_loadu_si128((const __m128i *)(round_constants + 4 * i)));
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));
-            if (i < 12) {
-                __m128i next = _mm_sha256msg1_epu32(now, w[(i + 1) & 3]);
-                next = _mm_add_epi32(next, _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
-                w[i & 3] = _mm_sha256msg2_epu32(next, w[(i + 3) & 3]);
-            }
-        }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
-    }
+#define NATIVE __attribute__((target("sha,sse4.1,ssse3")))
+
+// A state as the instructions keep it, (a, b, e, f) and (c, d, g, h), and the words of the block at hand.
+typedef struct {
+    __m128i abef, cdgh, w[4];
+} native_state;
+
+NATIVE static inline native_state native_load(const uint32_t state[8]) {
+    native_state s;
+    s.abef = _mm_set_epi32((int)state[0], (int)state[1], (int)state[4], (int)state[5]);
+    s.cdgh = _mm_set_epi32((int)state[2], (int)state[3], (int)state[6], (int)state[7]);
+    return s;
+}
+
+NATIVE static inline void native_store(const native_state *s, uint32_t state[8]) {
     uint32_t x[4], y[4];
-    _mm_storeu_si128((__m128i *)x, abef);
-    _mm_storeu_si128((__m128i *)y, cdgh);
+    _mm_storeu_si128((__m128i *)x, s->abef);
+    _mm_storeu_si128((__m128i *)y, s->cdgh);
     state[0] = x[3], state[1] = x[2], state[4] = x[1], state[5] = x[0];
     state[2] = y[3], state[3] = y[2], state[6] = y[1], state[7] = y[0];
 }
 
-static int has_native(void) {
-    static _Atomic int known = -1;
-    int answer = atomic_load_explicit(&known, memory_order_relaxed);
-    if (answer < 0) {
-        unsigned a, b, c, d;
-        answer = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1) && __builtin_cpu_supports("sse4.1");
-        atomic_store_explicit(&known, answer, memory_order_relaxed);
+NATIVE static inline void native_words(native_state *s, const uint8_t *p) {
+    const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0bll, 0x0405060700010203ll);
+    for (int i = 0; i < 4; i++) s->w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), order);
+}
+
+// Group i of sixteen groups of four rounds.
+NATIVE static inline __attribute__((always_inline)) void native_rounds(native_state *s, int i) {
+    __m128i *w = s->w, now = w[i & 3];
+    __m128i sum = _mm_add_epi32(now, _mm_loadu_si128((const __m128i *)(round_constants + 4 * i)));
+    s->cdgh = _mm_sha256rnds2_epu32(s->cdgh, s->abef, sum);
+    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh, _mm_shuffle_epi32(sum, 0x0e));
+    if (i < 12) {
+        __m128i next = _mm_sha256msg1_epu32(now, w[(i + 1) & 3]);
+        next = _mm_add_epi32(next, _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
+        w[i & 3] = _mm_sha256msg2_epu32(next, w[(i + 3) & 3]);
     }
-    return answer;
+}
+
+NATIVE static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
+    native_state s = native_load(state);
+    for (; blocks > 0; blocks--, p += 64) {
+        __m128i abef = s.abef, cdgh = s.cdgh;
+        native_words(&s, p);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 16; i++) native_rounds(&s, i);
+        s.abef = _mm_add_epi32(s.abef, abef);
+        s.cdgh = _mm_add_epi32(s.cdgh, cdgh);
+    }
+    native_store(&s, state);
+}
+
+// Two states at a time: each round waits for the one before, and the other's fill that time.
+NATIVE static void native_blocks_of_two(uint32_t a[8], const uint8_t *p, uint32_t b[8], const uint8_t *q, size_t blocks) {
+    native_state s = native_load(a), t = native_load(b);
+    for (; blocks > 0; blocks--, p += 64, q += 64) {
+        __m128i s_abef = s.abef, s_cdgh = s.cdgh, t_abef = t.abef, t_cdgh = t.cdgh;
+        native_words(&s, p);
+        native_words(&t, q);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 16; i++) {
+            native_rounds(&s, i);
+            native_rounds(&t, i);
+        }
+        s.abef = _mm_add_epi32(s.abef, s_abef);
+        s.cdgh = _mm_add_epi32(s.cdgh, s_cdgh);
+        t.abef = _mm_add_epi32(t.abef, t_abef);
+        t.cdgh = _mm_add_epi32(t.cdgh, t_cdgh);
+    }
+    native_store(&s, a);
+    native_store(&t, b);
+}
+
+static int find_native(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1) && __builtin_cpu_supports("sse4.1");
 }
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_SHA2)
 static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
@@ -108,11 +145,35 @@ static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
     vst1q_u32(state + 4, efgh);
 }
 
-static int has_native(void) { return 1; }
+static int find_native(void) { return 1; }
 #else
 static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) { plain_blocks(state, p, blocks); }
-static int has_native(void) { return 0; }
+static int find_native(void) { return 0; }
 #endif
+
+#if !defined(__x86_64__)
+static void native_blocks_of_two(uint32_t a[8], const uint8_t *p, uint32_t b[8], const uint8_t *q, size_t blocks) {
+    native_blocks(a, p, blocks);
+    native_blocks(b, q, blocks);
+}
+#endif
+
+// Whether the processor's instructions are used; -1 before it is asked.
+static _Atomic int native = -1;
+
+static int has_native(void) {
+    int answer = atomic_load_explicit(&native, memory_order_relaxed);
+    if (answer < 0) {
+        answer = find_native();
+        atomic_store_explicit(&native, answer, memory_order_relaxed);
+    }
+    return answer;
+}
+
+int pannier_sha256_use_native(int wanted) {
+    atomic_store_explicit(&native, wanted ? -1 : 0, memory_order_relaxed);
+    return has_native();
+}
 
 static void add_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
     if (has_native())
@@ -142,6 +203,30 @@ void pannier_sha256_add(pannier_sha256 *sha, const void *bytes, size_t count) {
     }
     add_blocks(sha->state, p, count / 64);
     if (count % 64 > 0) memcpy(sha->pending, p + count / 64 * 64, count % 64);
+}
+
+// Bytes that are missing to a whole block, and no more than there are.
+static size_t missing(const pannier_sha256 *sha, size_t count) {
+    size_t missing = (64 - sha->count % 64) % 64;
+    return missing < count ? missing : count;
+}
+
+void pannier_sha256_add_two(pannier_sha256 *a, const void *a_bytes, size_t a_count, pannier_sha256 *b,
+                            const void *b_bytes, size_t b_count) {
+    const uint8_t *p = a_bytes, *q = b_bytes;
+    size_t p_head = missing(a, a_count), q_head = missing(b, b_count);
+    pannier_sha256_add(a, p, p_head);
+    pannier_sha256_add(b, q, q_head);
+    p += p_head, a_count -= p_head;
+    q += q_head, b_count -= q_head;
+    if (has_native()) {
+        size_t blocks = (a_count < b_count ? a_count : b_count) / 64;
+        native_blocks_of_two(a->state, p, b->state, q, blocks);
+        a->count += 64 * blocks, p += 64 * blocks, a_count -= 64 * blocks;
+        b->count += 64 * blocks, q += 64 * blocks, b_count -= 64 * blocks;
+    }
+    pannier_sha256_add(a, p, a_count);
+    pannier_sha256_add(b, q, b_count);
 }
 
 void pannier_sha256_end(pannier_sha256 *sha, uint8_t digest[32]) {
