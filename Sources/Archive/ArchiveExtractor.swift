@@ -28,7 +28,8 @@ public struct ArchiveReport: Sendable {
 }
 
 extension ArchiveReader {
-    /// Decodes every byte of the given steps (nil: all) and compares digests; looks also at what is there twice.
+    /// Decodes every byte of the given steps (nil: all) and compares digests, and the checksums of what is stored, parts of which
+    /// no byte may depend on; looks also at what is there twice.
     public func verify(
         steps wanted: [ArchivedStep]? = nil, threads: Int, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) -> ArchiveReport {
@@ -38,7 +39,7 @@ extension ArchiveReader {
             do {
                 var sound = true
                 for file in try record(step.ordinal).files {
-                    let damage = try check(file, of: step, threads: threads, progress: progress) { _, _ in }
+                    let damage = try check(file, of: step, stored: true, threads: threads, progress: progress) { _, _ in }
                     report.files += 1
                     report.bytes += file.size
                     report.damage += damage
@@ -66,7 +67,7 @@ extension ArchiveReader {
         var report = ArchiveReport()
         func write(_ file: StoredFile, to path: String) throws {
             let output = try OutputFile(creating: path, size: file.size)
-            let damage = try check(file, of: step, threads: threads, progress: progress) { bytes, offset in
+            let damage = try check(file, of: step, stored: false, threads: threads, progress: progress) { bytes, offset in
                 try output.write(bytes, at: offset)
             }
             if let first = damage.first, !keepDamaged {
@@ -109,10 +110,12 @@ extension ArchiveReader {
     }
 
     /// Decodes a file, hands its bytes on, and compares its digests.
-    /// - Parameter use: is called from any thread, once for every block.
+    /// - Parameters:
+    ///   - stored: compares the checksums of what is stored too, where digests prove the bytes without them.
+    ///   - use: is called from any thread, once for every block.
     /// - Returns: what is damaged; zeros were handed on for chunks that are.
     private func check(
-        _ file: StoredFile, of step: ArchivedStep, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
+        _ file: StoredFile, of step: ArchivedStep, stored: Bool, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
         _ use: @escaping @Sendable (UnsafeRawBufferPointer, UInt64) throws -> Void
     ) throws -> [ArchiveDamage] {
         let blocks = try blocks(of: file)
@@ -125,7 +128,7 @@ extension ArchiveReader {
             blocks.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
             make: { index, _ -> BufferPool.Buffer? in
                 let block = blocks[index], buffer = buffers.take(block.count)
-                let found = decode(block, of: file, step, into: buffer.bytes)
+                let found = decode(block, of: file, step, stored: stored, into: buffer.bytes)
                 if !found.isEmpty { damage.withValue { $0 += found } }
                 try use(UnsafeRawBufferPointer(buffer.bytes), block.offset)
                 progress(UInt64(block.count))
@@ -148,13 +151,13 @@ extension ArchiveReader {
     /// Decodes a block of a file, and compares its digests where there are any.
     /// - Returns: what is damaged; the bytes of chunks that are become zeros.
     private func decode(
-        _ block: FileBlock, of file: StoredFile, _ step: ArchivedStep, into bytes: UnsafeMutableRawBufferPointer
+        _ block: FileBlock, of file: StoredFile, _ step: ArchivedStep, stored: Bool,
+        into bytes: UnsafeMutableRawBufferPointer
     ) -> [ArchiveDamage] {
         let wanted = file.digests?[block.digests]
         if let wanted {
-            // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed when
-            // it is.
-            let decoded: Void? = try? each(block, bytes) { try decode($0, into: $1, checked: false) }
+            // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it is.
+            let decoded: Void? = try? each(block, bytes) { try decode($0, into: $1, checked: stored) }
             if decoded != nil, block.digests(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
         }
         var damage: [ArchiveDamage] = []
