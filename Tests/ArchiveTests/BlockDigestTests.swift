@@ -112,6 +112,27 @@ import Testing
         }
     }
 
+    /// Stored bytes on which none of the file's depend: `verify` says so, and all comes out.
+    @Test(arguments: [true, false]) func damageThatChangesNothingIsFound(digests: Bool) throws {
+        let series = try Series(steps: 1, elements: Self.elements, digests: digests)
+        var surgery = try RecordSurgery(series.archive)
+        // As good as another payload that decodes to the same: another checksum.
+        try surgery.changeFirst("objects", of: 0) { object in
+            var chunks = try #require(object["chunks"] as? [[Any]])
+            chunks[0][2] = String(try #require(chunks[0][2] as? String).reversed())
+            object["chunks"] = chunks
+        }
+        try series.scratch.write(surgery.bytes, "c.pannier")
+        let reader = try ArchiveReader(series.scratch.path("c.pannier"))
+        let report = reader.verify(threads: 2)
+        #expect(report.soundSteps.isEmpty)
+        #expect(report.damage.map(\.message) == ["a chunk is damaged"])
+        guard digests else { return }
+        let (bytes, extracted) = try series.extracted(reader, reader.steps[0])
+        #expect(Self.isEqual(bytes, series.files[0]))
+        #expect(extracted.ok)
+    }
+
     /// Pieces that name each other's objects: every chunk is sound, and the file is another.
     @Test(arguments: [true, false]) func aWrongPieceIsFound(digests: Bool) throws {
         let series = try Series(steps: 1, elements: [70_000, 70_000, 256])

@@ -22,10 +22,15 @@ struct RecordSurgery {
 
     /// Changes the first file of a step.
     mutating func changeFile(_ ordinal: Int, _ change: (inout [String: Any]) throws -> Void) throws {
+        try changeFirst("files", of: ordinal, change)
+    }
+
+    /// Changes the first of a step's files or objects.
+    mutating func changeFirst(_ list: String, of ordinal: Int, _ change: (inout [String: Any]) throws -> Void) throws {
         var record = try record(ordinal)
-        var files = try #require(record["files"] as? [[String: Any]])
-        try change(&files[0])
-        record["files"] = files
+        var parts = try #require(record[list] as? [[String: Any]])
+        try change(&parts[0])
+        record[list] = parts
         try replace(ordinal, with: record)
     }
 
