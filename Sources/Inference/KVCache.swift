@@ -26,8 +26,7 @@ public final class KVCache {
     public static func check(_ config: ModelConfig, tokens: Int) throws {
         let perToken = Double(config.layers) * Double(config.kvHeads) * Double(config.headDim) * 8
         let needed = perToken * Double(tokens)
-        let memory = Double(sysconf(Int32(_SC_PHYS_PAGES))) * Double(sysconf(Int32(_SC_PAGESIZE)))
-        guard memory > 0, needed > memory else { return }
+        guard let memory = memoryLimit().map({ Double($0) }), needed > memory else { return }
         throw CheckpointError(
             .usage, "the keys and values of a sequence of \(tokens) tokens do not fit into the memory",
             expected: "at most \(Int(memory / perToken)) tokens", found: "\(tokens)",

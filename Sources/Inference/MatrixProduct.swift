@@ -94,20 +94,21 @@ final class MatrixProduct {
         let compute = compute.kernel
         // At most two orders of the activations are met: most projections of a layer are of one format.
         let stride = Int(pannier_prepared_floats(Int64(columns)))
-        var prepared: [(kind: pannier_weight_kind, at: UnsafeMutablePointer<Float>)] = []
+        var prepared: [(kind: pannier_weight_kind, grouped: Bool, at: UnsafeMutablePointer<Float>)] = []
         var waiting = projections[...]
         while !waiting.isEmpty {
             prepared.removeAll(keepingCapacity: true)
             var jobs: [Job] = []
             while let projection = waiting.first {
-                let kind = projection.matrix.kernel.pointee.kind
+                let matrix = projection.matrix.kernel
+                let kind = matrix.pointee.kind, grouped = matrix.pointee.groups != nil
                 let input: UnsafeMutablePointer<Float>
-                if let known = prepared.first(where: { $0.kind == kind }) {
+                if let known = prepared.first(where: { $0.kind == kind && $0.grouped == grouped }) {
                     input = known.at
                 } else if prepared.count < 2 {
                     input = packed.pointer + prepared.count * stride
-                    pannier_prepare(kind, compute, one, Int64(columns), input)
-                    prepared.append((kind, input))
+                    pannier_prepare(matrix, compute, one, input)
+                    prepared.append((kind, grouped, input))
                 } else {
                     break
                 }
@@ -128,9 +129,9 @@ final class MatrixProduct {
         // A piece a thread of each job that has rows left.
         func takeRound(_ part: (_ rows: Int) -> Int) {
             for (index, job) in jobs.enumerated() {
-                // A short piece takes longer to begin than it saves.
-                let least = max(8, (32 << 10) / max(1, job.rowBytes))
-                let size = max(least, part(job.rows - done[index]) / pool.threads)
+                // A short piece takes longer to begin than it saves. Rows in groups stay together.
+                let least = max(8, (32 << 10) / max(1, job.rowBytes)), group = Int(PANNIER_ROW_GROUP)
+                let size = (max(least, part(job.rows - done[index]) / pool.threads) + group - 1) / group * group
                 let end = min(job.rows, done[index] + size * pool.threads)
                 Piece.append(to: &pieces, job: index, done[index]..<end, by: size)
                 done[index] = end

@@ -80,6 +80,9 @@ public struct GenerationReport: Sendable {
     public var promptTokens = 0
     public var generatedTokens = 0
     public var promptSeconds = 0.0
+    /// Laying the weights out for one token at a time, between the first token and the second.
+    public var layoutSeconds = 0.0
+    /// The rest.
     public var generationSeconds = 0.0
     /// Ended by a token that ends the text.
     public var ended = false
@@ -119,9 +122,14 @@ extension Transformer {
             }
             report.generatedTokens += 1
             guard try body(token), report.generatedTokens < most else { break }
+            if report.generatedTokens == 1, most >= Self.tokensWorthGrouping {
+                report.generationSeconds += clock.lap()
+                groupRows()
+                report.layoutSeconds = clock.lap()
+            }
             logits = try lastLogits([token], cache: cache)
         }
-        report.generationSeconds = clock.lap()
+        report.generationSeconds += clock.lap()
         return report
     }
 }

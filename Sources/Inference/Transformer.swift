@@ -60,7 +60,7 @@ public final class Transformer {
     var rope: RotaryEmbedding
     var normEps: Float
 
-    private let pool: WorkerPool
+    let pool: WorkerPool
     private let product: MatrixProduct
     private let batch: Int
     /// Tokens whose logits are computed at a time.

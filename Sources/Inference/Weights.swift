@@ -23,6 +23,10 @@ public final class WeightMatrix: @unchecked Sendable {
     private let owners: [AnyObject]
     /// The matrix as the kernels take it, for as long as this object lives.
     let kernel: UnsafeMutablePointer<pannier_matrix>
+    /// The rows once more, laid out for one token; set before a product, not during one.
+    var groups: RowGroups? {
+        didSet { kernel.pointee.groups = groups.map { UnsafePointer($0.bytes) } }
+    }
 
     /// - Parameters:
     ///   - pointers: one a row; each has `columns` values of `dtype` behind it.
@@ -48,7 +52,7 @@ public final class WeightMatrix: @unchecked Sendable {
             to: pannier_matrix(
                 row: UnsafePointer(self.pointers), rows: Int64(pointers.count), columns: Int64(columns),
                 block_elements: Int32(dtype.blockElements), block_bytes: Int32(dtype.blockBytes),
-                kind: Self.kind(of: dtype, columns: columns), decode: decode))
+                kind: Self.kind(of: dtype, columns: columns), decode: decode, groups: nil))
     }
 
     deinit {

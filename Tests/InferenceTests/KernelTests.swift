@@ -64,7 +64,7 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
 @Suite(.serialized) struct KernelTests {
     /// Products of `rows` x `columns` weights with some tokens: the largest error, and the largest product.
     private func errors(
-        _ weight: WeightCase, rows: Int, columns: Int, tokens: Int, bf16: Bool,
+        _ weight: WeightCase, rows: Int, columns: Int, tokens: Int, bf16: Bool, grouped: Bool = false,
         activation: (_ noise: Float, _ column: Int) -> Float = { noise, _ in noise }
     ) throws -> (error: Double, largest: Double) {
         var noise = Noise(state: UInt64(rows * 31 + columns + tokens))
@@ -87,12 +87,24 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                 var matrix = pannier_matrix(
                     row: pointers.baseAddress, rows: Int64(rows), columns: Int64(columns),
                     block_elements: Int32(weight.elements), block_bytes: Int32(weight.bytes), kind: weight.kind,
-                    decode: decode)
+                    decode: decode, groups: nil)
+                let groups = UnsafeMutableBufferPointer<UInt8>.allocate(
+                    capacity: grouped ? Int(pannier_groups_bytes(&matrix)) : 0)
+                defer { groups.deallocate() }
+                // Groups, and their products below, in two parts, as two threads would.
+                let group = Int64(PANNIER_ROW_GROUP), half = Int64(rows) / 2 / group
+                if !groups.isEmpty {
+                    groups.update(repeating: 0xff)
+                    pannier_group_rows(&matrix, half, (Int64(rows) + group - 1) / group, groups.baseAddress)
+                    pannier_group_rows(&matrix, 0, half, groups.baseAddress)
+                    matrix.groups = UnsafePointer(groups.baseAddress)
+                }
                 if tokens == 1 {
                     var prepared = [Float](repeating: 0, count: Int(pannier_prepared_floats(Int64(columns))))
                     let compute = bf16 ? PANNIER_COMPUTE_BF16 : PANNIER_COMPUTE_F32
-                    pannier_prepare(weight.kind, compute, x, Int64(columns), &prepared)
-                    pannier_matvec(&matrix, compute, 0, Int64(rows), prepared, &out)
+                    pannier_prepare(&matrix, compute, x, &prepared)
+                    pannier_matvec(&matrix, compute, 0, half * group, prepared, &out)
+                    pannier_matvec(&matrix, compute, half * group, Int64(rows), prepared, &out)
                     return
                 }
                 var packed = [Float](repeating: 0, count: Int(pannier_packed_floats(Int64(tokens), Int64(columns))))
@@ -132,8 +144,11 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                 // Whole blocks; plain floats also with an odd number of columns.
                 let byPieces = weight.kind == PANNIER_WEIGHT_OTHER && weight.elements == 32
                 for columns in weight.elements == 1 ? [1, 51, 1100] : byPieces ? [32, 160, 1056] : [256, 1280] {
-                    let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: tokens, bf16: false)
-                    #expect(error <= 3e-6 * max(largest, 1), "\(level) \(tokens) x \(columns)")
+                    for grouped in tokens == 1 ? [false, true] : [false] {
+                        let (error, largest) = try errors(
+                            weight, rows: 53, columns: columns, tokens: tokens, bf16: false, grouped: grouped)
+                        #expect(error <= 3e-6 * max(largest, 1), "\(level) \(tokens) x \(columns) \(grouped)")
+                    }
                 }
             }
         }
@@ -149,9 +164,11 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
         for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
             let level = pannier_cpu_force(pannier_cpu_level(raw))
             for (name, activation) in [("outliers", outliers), ("tiny", tiny), ("huge", huge)] {
-                let (error, largest) = try errors(
-                    weight, rows: 53, columns: 1280, tokens: 1, bf16: false, activation: activation)
-                #expect(error <= 2e-6 * largest && largest > 0, "\(level) \(name)")
+                for grouped in [false, true] {
+                    let (error, largest) = try errors(
+                        weight, rows: 53, columns: 1280, tokens: 1, bf16: false, grouped: grouped, activation: activation)
+                    #expect(error <= 2e-6 * largest && largest > 0, "\(level) \(name) \(grouped)")
+                }
             }
         }
     }
@@ -161,10 +178,26 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
         for raw in 0..<PANNIER_CPU_LEVELS.rawValue {
             _ = pannier_cpu_force(pannier_cpu_level(raw))
             for bad in [Float.nan, .infinity, -.infinity] {
-                let (error, _) = try errors(weight, rows: 3, columns: 512, tokens: 1, bf16: false) { $1 == 300 ? bad : $0 }
-                #expect(!error.isFinite)
+                for grouped in [false, true] {
+                    let (error, _) = try errors(
+                        weight, rows: 3, columns: 512, tokens: 1, bf16: false, grouped: grouped) { $1 == 300 ? bad : $0 }
+                    #expect(!error.isFinite)
+                }
             }
         }
+    }
+
+    /// Where the tests above mean what they say of rows in groups.
+    @Test func rowsAreGroupedWithAVX2() {
+        defer { _ = pannier_cpu_force(pannier_cpu_best()) }
+        guard pannier_cpu_force(PANNIER_CPU_AVX2) == PANNIER_CPU_AVX2 else { return }
+        let grouped = WeightCase.all.filter { weight in
+            var matrix = pannier_matrix(
+                row: nil, rows: 9, columns: 256, block_elements: Int32(weight.elements), block_bytes: Int32(weight.bytes),
+                kind: weight.kind, decode: weight.decode, groups: nil)
+            return pannier_groups_bytes(&matrix) > 0
+        }
+        #expect(grouped.map(\.testDescription) == ["Q8_0", "Q4_0", "Q4_K", "Q6_K", "Q4_1"])
     }
 
     @Test(arguments: WeightCase.all) fileprivate func bf16ProductsRoundOnlyTheirInputs(_ weight: WeightCase) throws {
@@ -173,8 +206,11 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
             let level = pannier_cpu_force(pannier_cpu_level(raw))
             for tokens in [1, 9, 70] {
                 for columns in weight.elements == 1 ? [1, 51, 2100] : [1280] {
-                    let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: tokens, bf16: true)
-                    #expect(error <= 0.01 * max(largest, 1), "\(level) \(tokens) x \(columns)")
+                    for grouped in tokens == 1 ? [false, true] : [false] {
+                        let (error, largest) = try errors(
+                            weight, rows: 53, columns: columns, tokens: tokens, bf16: true, grouped: grouped)
+                        #expect(error <= 0.01 * max(largest, 1), "\(level) \(tokens) x \(columns) \(grouped)")
+                    }
                 }
             }
         }

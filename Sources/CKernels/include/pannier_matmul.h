@@ -54,6 +54,7 @@ typedef struct pannier_matrix {
     int32_t block_bytes;
     pannier_weight_kind kind;
     pannier_decode_fn decode; ///< never NULL
+    const uint8_t *groups;    ///< the rows once more, from pannier_group_rows, or NULL; used for one token
 } pannier_matrix;
 
 /// The decoder of plain f32.
@@ -87,12 +88,21 @@ void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, c
 
 /// Floats of the prepared form of `columns` activations, at most.
 int64_t pannier_prepared_floats(int64_t columns);
-/// Puts one token's activations into the order in which the kind's loop meets its weights.
-void pannier_prepare(pannier_weight_kind kind, pannier_compute compute, const float *x, int64_t columns, float *prepared);
+/// Puts one token's activations into the order in which the matrix's loop meets its weights: that of its kind, and of whether
+/// its rows are in groups.
+void pannier_prepare(const pannier_matrix *w, pannier_compute compute, const float *x, float *prepared);
 /// Rows [first, last) of the product with one token: out[r] = sum over k of W[r][k] x[k].
-/// `compute` is that of `pannier_prepare`.
+/// `compute` is that of `pannier_prepare`. Of a matrix with groups, `first` is a multiple of PANNIER_ROW_GROUP, and so is
+/// `last` but at the matrix's end.
 void pannier_matvec(const pannier_matrix *w, pannier_compute compute, int64_t first, int64_t last, const float *prepared,
                     float *out);
+
+/// Rows that lie side by side in a group.
+#define PANNIER_ROW_GROUP 8
+/// Bytes of a matrix's rows in groups; 0 where this machine multiplies its kind no faster so.
+int64_t pannier_groups_bytes(const pannier_matrix *w);
+/// Lays out groups [first, last), counted in groups, where all of them begin at `groups`.
+void pannier_group_rows(const pannier_matrix *w, int64_t first, int64_t last, uint8_t *groups);
 
 // ---- Between the products ----------------------------------------------------------------------------------------
 

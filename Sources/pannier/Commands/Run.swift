@@ -97,7 +97,9 @@ struct Run: ParsableCommand {
         Console.stream("\n".utf8)
         Console.note(
             "\(report.promptTokens) tokens read at \(Self.rate(report.promptTokens, report.promptSeconds)), "
-                + "\(report.generatedTokens) made at \(Self.rate(report.generatedTokens, report.generationSeconds))")
+                + "\(report.generatedTokens) made at \(Self.rate(report.generatedTokens, report.generationSeconds))"
+                + (report.layoutSeconds > 0.005
+                    ? ", weights laid out for that in \(Human.fixed(report.layoutSeconds, 2)) s" : ""))
     }
 
     /// Makes the text and streams it.
