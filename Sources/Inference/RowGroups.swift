@@ -34,16 +34,22 @@ extension Transformer {
 
     /// Lays the weights out for making many tokens, where this machine multiplies them faster so and has the memory. The mapped
     /// file's pages are given back, so a process grows by little; a longer input maps them again.
-    func groupRows() {
-        let matrices =
-            layers.flatMap { [$0.q, $0.k, $0.v, $0.o, $0.gate, $0.up, $0.down] } + [output]
-        let waiting = matrices.filter { $0.groups == nil && RowGroups.byteCount(of: $0) > 0 }
-        // The system takes mapped pages back when others need them; these it cannot.
-        let needed = waiting.reduce(0) { $0 + RowGroups.byteCount(of: $1) }
-        guard needed > 0, let limit = memoryLimit(), needed <= limit / 2 else { return }
-        for matrix in waiting {
-            matrix.groups = RowGroups(matrix, pool: pool)
+    /// - Returns: whether anything was laid out.
+    func groupRows() throws -> Bool {
+        let projections: [WritableKeyPath<Layer, WeightMatrix>] = [\.q, \.k, \.v, \.o, \.gate, \.up, \.down]
+        let matrices = layers.flatMap { layer in projections.map { layer[keyPath: $0] } } + [output]
+        let needed = matrices.filter { $0.groups == nil }.reduce(0) { $0 + RowGroups.byteCount(of: $1) }
+        // The system takes mapped pages back when others need the memory; these it cannot.
+        guard needed > 0, let limit = memoryLimit(), needed <= limit / 2 else { return false }
+        func group(_ matrix: inout WeightMatrix) throws {
+            guard matrix.groups == nil, let grouped = try matrix.grouped(by: pool) else { return }
+            matrix = grouped
             matrix.releasePages()
         }
+        for layer in layers.indices {
+            for projection in projections { try group(&layers[layer][keyPath: projection]) }
+        }
+        try group(&output)
+        return true
     }
 }

@@ -124,8 +124,7 @@ extension Transformer {
             guard try body(token), report.generatedTokens < most else { break }
             if report.generatedTokens == 1, most >= Self.tokensWorthGrouping {
                 report.generationSeconds += clock.lap()
-                groupRows()
-                report.layoutSeconds = clock.lap()
+                if try groupRows() { report.layoutSeconds = clock.lap() }
             }
             logits = try lastLogits([token], cache: cache)
         }

@@ -23,15 +23,16 @@ public final class WeightMatrix: @unchecked Sendable {
     private let owners: [AnyObject]
     /// The matrix as the kernels take it, for as long as this object lives.
     let kernel: UnsafeMutablePointer<pannier_matrix>
-    /// The rows once more, laid out for one token; set before a product, not during one.
-    var groups: RowGroups? {
-        didSet { kernel.pointee.groups = groups.map { UnsafePointer($0.bytes) } }
-    }
+    /// The rows once more, laid out for one token.
+    let groups: RowGroups?
 
     /// - Parameters:
     ///   - pointers: one a row; each has `columns` values of `dtype` behind it.
     ///   - owners: hold the memory that the pointers point to.
-    init(rows pointers: [UnsafeRawPointer], columns: Int, dtype: DType, owners: [AnyObject]) throws {
+    ///   - groups: of the same rows.
+    init(
+        rows pointers: [UnsafeRawPointer], columns: Int, dtype: DType, owners: [AnyObject], groups: RowGroups? = nil
+    ) throws {
         guard let decode = Self.decoder(of: dtype) else {
             throw CheckpointError.unsupported(
                 "the forward pass has no kernel for \(dtype)", remedy: "convert the model to f32, f16 or bf16 first")
@@ -45,6 +46,7 @@ public final class WeightMatrix: @unchecked Sendable {
         self.columns = columns
         self.dtype = dtype
         self.owners = owners
+        self.groups = groups
         self.pointers = .allocate(capacity: max(1, pointers.count))
         for (row, pointer) in pointers.enumerated() { (self.pointers + row).initialize(to: pointer) }
         kernel = .allocate(capacity: 1)
@@ -52,7 +54,8 @@ public final class WeightMatrix: @unchecked Sendable {
             to: pannier_matrix(
                 row: UnsafePointer(self.pointers), rows: Int64(pointers.count), columns: Int64(columns),
                 block_elements: Int32(dtype.blockElements), block_bytes: Int32(dtype.blockBytes),
-                kind: Self.kind(of: dtype, columns: columns), decode: decode, groups: nil))
+                kind: Self.kind(of: dtype, columns: columns), decode: decode,
+                groups: groups.map { UnsafePointer($0.bytes) }))
     }
 
     deinit {
@@ -100,6 +103,13 @@ public final class WeightMatrix: @unchecked Sendable {
     package func selecting(rows order: [Int]) throws -> WeightMatrix {
         try WeightMatrix(
             rows: order.compactMap { pointers[$0] }, columns: columns, dtype: dtype, owners: [self])
+    }
+
+    /// The same rows with their groups beside them, where products with one token gain by that and there is memory.
+    func grouped(by pool: WorkerPool) throws -> WeightMatrix? {
+        guard let groups = RowGroups(self, pool: pool) else { return nil }
+        return try WeightMatrix(
+            rows: (0..<rows).compactMap { pointers[$0] }, columns: columns, dtype: dtype, owners: owners, groups: groups)
     }
 
     private static func kind(of dtype: DType, columns: Int) -> pannier_weight_kind {

@@ -179,28 +179,40 @@ def quantize():
     print()
 
 
-def speeds(path, prompt, *options):
-    """Tokens a second of one `pannier run`: reading a prompt, and making 48 tokens more."""
+# As many as both programs make unless they are told otherwise.
+MADE = 128
+
+
+class Speeds(typing.NamedTuple):
+    read: float
+    made: float
+    # Seconds between the first token and the second, in which weights are laid out anew; no part of `made`.
+    layout: float
+
+
+def speeds(path, prompt, made, *options):
+    """Tokens a second of one `pannier run`: reading a prompt, and making some tokens more."""
     ids = ",".join(str(1 + 37 * i % 900) for i in range(prompt))
     done = subprocess.run(
-        [PANNIER, "run", path, "--ids", ids, "-n", "48", "--temperature", "0", *options], capture_output=True, text=True)
-    found = re.search(r"read at ([\d.]+) tokens/s, \d+ made at ([\d.]+)", done.stderr)
+        [PANNIER, "run", path, "--ids", ids, "-n", str(made), "--temperature", "0", *options], capture_output=True, text=True)
+    found = re.search(r"read at ([\d.]+) tokens/s, \d+ made at ([\d.]+) tokens/s(?:, weights laid out for that in ([\d.]+) s)?",
+                      done.stderr)
     if not found:
         sys.exit(f"no speeds in: {done.stderr}")
-    return float(found[1]), float(found[2])
+    return Speeds(float(found[1]), float(found[2]), float(found[3] or 0))
 
 
 def llama_speeds(path):
-    """The same two figures of llama-bench."""
+    """Reading 256 tokens and making some with llama-bench, which does not count what it lays out anew when it loads."""
     done = subprocess.run(
-        [LLAMA / "llama-bench", "-m", path, "-p", "256", "-n", "48", "-t", str(os.cpu_count()), "-r", "1", "-o", "csv"],
+        [LLAMA / "llama-bench", "-m", path, "-p", "256", "-n", str(MADE), "-t", str(os.cpu_count()), "-r", "1", "-o", "csv"],
         capture_output=True, text=True)
     return tuple(float(row["avg_ts"]) for row in csv.DictReader(done.stdout.splitlines()))
 
 
 def forward():
     print("## Forward pass, tokens/s\n\n| weights | reading 256 | `--compute bf16` | llama-bench pp256 | making "
-          "| ratio | `--compute bf16` | ratio | llama-bench tg48 |\n|---|---|---|---|---|---|---|---|---|")
+          f"| ratio | `--compute bf16` | ratio | llama-bench tg{MADE} | laid out in |\n|---|---|---|---|---|---|---|---|---|---|")
     source = WORK / "bf16.gguf"
     if not source.exists():
         subprocess.run([PANNIER, "convert", checkpoint("bf16"), "-o", source, "-q"], check=True)
@@ -209,17 +221,16 @@ def forward():
         subprocess.run([PANNIER, "quantize", source, "-o", path, "--type", kind, "-q", "--force"], check=True)
         runs = []
         for _ in range(RUNS):
-            read, _ = speeds(path, 256)
-            fast, _ = speeds(path, 256, "--compute", "bf16")
+            read, fast = (speeds(path, 256, 2, *options).read for options in ((), ("--compute", "bf16")))
             # llama-bench makes its tokens from nothing, so the prompt is short here.
-            _, made = speeds(path, 4)
-            _, rounded = speeds(path, 4, "--compute", "bf16")
-            runs.append((read, fast, made, rounded, *(llama_speeds(path) if (LLAMA / "llama-bench").exists() else ())))
-        read, fast, made, rounded, *theirs = (statistics.median(column) for column in zip(*runs))
+            made, rounded = (speeds(path, 4, MADE, *options) for options in ((), ("--compute", "bf16")))
+            runs.append((read, fast, made.made, rounded.made, made.layout,
+                         *(llama_speeds(path) if (LLAMA / "llama-bench").exists() else ())))
+        read, fast, made, rounded, layout, *theirs = (statistics.median(column) for column in zip(*runs))
         reading, making = (f"{theirs[0]:.0f}", f"{theirs[1]:.1f}") if theirs else ("", "")
         ratio, ratio_rounded = (f"{x / theirs[1]:.2f}" for x in (made, rounded)) if theirs else ("", "")
-        print(f"| {kind} | {read:.0f} | {fast:.0f} | {reading} | {made:.1f} | {ratio} | {rounded:.1f} | {ratio_rounded} | {making} |",
-              flush=True)
+        print(f"| {kind} | {read:.0f} | {fast:.0f} | {reading} | {made:.1f} | {ratio} | {rounded:.1f} | {ratio_rounded} | {making} "
+              f"| {layout:.2f} s |", flush=True)
         path.unlink()
     for dtype in "float32", "bfloat16":
         found = peer("forward_peer.py", checkpoint("bf16"), dtype)

@@ -98,7 +98,7 @@ struct Run: ParsableCommand {
         Console.note(
             "\(report.promptTokens) tokens read at \(Self.rate(report.promptTokens, report.promptSeconds)), "
                 + "\(report.generatedTokens) made at \(Self.rate(report.generatedTokens, report.generationSeconds))"
-                + (report.layoutSeconds > 0.005
+                + (report.layoutSeconds > 0
                     ? ", weights laid out for that in \(Human.fixed(report.layoutSeconds, 2)) s" : ""))
     }
 
