@@ -28,23 +28,32 @@ final class RowGroups {
 }
 
 extension Transformer {
-    /// Tokens that must be wanted for the layout to be made up for: it takes as long as making some twenty tokens, or up to
-    /// fifty with Q8_0, and saves a quarter to a third of each.
-    static let tokensWorthGrouping = 64
+    /// What rows in groups save of the time that a token takes, at least (Docs/Performance.md).
+    static let partSavedByGroups = 0.25
 
     /// Lays the weights out for making many tokens, where this machine multiplies them faster so and has the memory. The mapped
     /// file's pages are given back, so a process grows by little; a longer input maps them again.
+    ///
+    /// How long it takes is mostly how long the system takes to give memory, which nobody knows beforehand.
+    /// - Parameter worth: seconds that all matrices may take. When those that are done took more than their part of it, the
+    ///   others stay as they are.
     /// - Returns: whether anything was laid out.
-    func groupRows() throws -> Bool {
+    package func groupRows(worth: Double) throws -> Bool {
         let projections: [WritableKeyPath<Layer, WeightMatrix>] = [\.q, \.k, \.v, \.o, \.gate, \.up, \.down]
         let matrices = layers.flatMap { layer in projections.map { layer[keyPath: $0] } } + [output]
         let needed = matrices.filter { $0.groups == nil }.reduce(0) { $0 + RowGroups.byteCount(of: $1) }
         // The system takes mapped pages back when others need the memory; these it cannot.
         guard needed > 0, let limit = memoryLimit(), needed <= limit / 2 else { return false }
+        var clock = Stopwatch(), spent = 0.0, done = 0
         func group(_ matrix: inout WeightMatrix) throws {
-            guard matrix.groups == nil, let grouped = try matrix.grouped(by: pool) else { return }
+            // The first ones may be slow by chance.
+            guard matrix.groups == nil, spent <= worth * max(0.05, Double(done) / Double(needed)),
+                let grouped = try matrix.grouped(by: pool)
+            else { return }
             matrix = grouped
             matrix.releasePages()
+            done += RowGroups.byteCount(of: matrix)
+            spent += clock.lap()
         }
         for layer in layers.indices {
             for projection in projections { try group(&layers[layer][keyPath: projection]) }

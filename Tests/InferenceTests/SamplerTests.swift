@@ -1,5 +1,6 @@
 // Choosing tokens: how often each comes against the distribution worked out plainly, and that a seed settles the text.
 
+import CKernels
 import Foundation
 import Testing
 
@@ -103,5 +104,23 @@ struct SamplingCase: CustomTestStringConvertible, Sendable {
         #expect(first.count == 40)
         for threads in [1, 2, 3, 5] { #expect(try text(seed: 7, threads: threads) == first, "\(threads) threads") }
         #expect(try text(seed: 8, threads: 1) != first)
+    }
+
+    /// Rows laid out anew (with AVX2) give the logits of rows as the file has them, whichever matrices were laid out.
+    @Test(arguments: [Compute.f32, .bf16]) func rowsInGroupsChangeNoLogits(_ compute: Compute) throws {
+        let model = try LanguageModel(sample + "-Q4_K_M.gguf")
+        let tokens = try model.prompt("And it came to pass, that he said unto them")
+        func logits(worth: Double?) throws -> [[Float]] {
+            let transformer = try Transformer(model.weights, threads: 2, compute: compute)
+            let cache = KVCache(model.config)
+            if let worth, pannier_cpu_current() == PANNIER_CPU_AVX2 { #expect(try transformer.groupRows(worth: worth)) }
+            return try tokens.map { try transformer.lastLogits([$0], cache: cache) }
+        }
+        let plain = try logits(worth: nil), largest = plain.joined().map(abs).max() ?? 0
+        #expect(largest > 5)
+        // Nothing is worth a second matrix.
+        for worth in [.infinity, 0] {
+            for (a, b) in zip(plain.joined(), try logits(worth: worth).joined()) { #expect(abs(a - b) <= 1e-5 * largest) }
+        }
     }
 }
