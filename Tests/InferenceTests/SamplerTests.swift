@@ -118,9 +118,12 @@ struct SamplingCase: CustomTestStringConvertible, Sendable {
         }
         let plain = try logits(worth: nil), largest = plain.joined().map(abs).max() ?? 0
         #expect(largest > 5)
-        // Nothing is worth a second matrix.
+        // Activations of 16 bits are sometimes rounded to the other side.
+        let tolerance = largest * (compute == .f32 ? 1e-5 : 2e-4)
+        // All matrices, and the first one only.
         for worth in [.infinity, 0] {
-            for (a, b) in zip(plain.joined(), try logits(worth: worth).joined()) { #expect(abs(a - b) <= 1e-5 * largest) }
+            let furthest = zip(plain.joined(), try logits(worth: worth).joined()).map { abs($0 - $1) }.max()
+            #expect(try #require(furthest) <= tolerance)
         }
     }
 }
