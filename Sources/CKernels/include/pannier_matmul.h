@@ -2,8 +2,9 @@
 //
 // A weight matrix stays in the file's own bytes. For a batch, a tile of it is decoded to f32 (or bf16) once and
 // multiplied with every token of the batch: lanes along the batch, activations packed into panels beforehand. For one
-// token, decoding and multiplying are one loop, bound by memory. Sums are kept in f32 with many accumulators; at the AVX2
-// level those of one token and quantized weights are kept in integers, exactly (matvec_fixed.inc).
+// token, decoding and multiplying are one loop, bound by memory; for many tokens, one after another, rows can be laid
+// out once more in groups (matvec_groups.inc). Sums are kept in f32 with many accumulators; at the AVX2 level those of
+// one token and quantized weights are kept in integers, exactly (matvec_fixed.inc).
 #ifndef PANNIER_MATMUL_H
 #define PANNIER_MATMUL_H
 
