@@ -28,32 +28,23 @@ final class RowGroups {
 }
 
 extension Transformer {
-    /// What rows in groups save of the time that a token takes, at least (Docs/Performance.md).
-    static let partSavedByGroups = 0.25
+    /// Tokens that must be wanted for the layout to be made up for (Docs/Performance.md). A fixed number: sums are rounded in another
+    /// order with groups, and the same seed is to give the same text however fast the machine is at the moment.
+    static let tokensWorthGrouping = 64
 
     /// Lays the weights out for making many tokens, where this machine multiplies them faster so and has the memory. The mapped
     /// file's pages are given back, so a process grows by little; a longer input maps them again.
-    ///
-    /// How long it takes is mostly how long the system takes to give memory, which nobody knows beforehand.
-    /// - Parameter worth: seconds that all matrices may take. When those that are done took more than their part of it, the
-    ///   others stay as they are.
     /// - Returns: whether anything was laid out.
-    package func groupRows(worth: Double) throws -> Bool {
+    package func groupRows() throws -> Bool {
         let projections: [WritableKeyPath<Layer, WeightMatrix>] = [\.q, \.k, \.v, \.o, \.gate, \.up, \.down]
         let matrices = layers.flatMap { layer in projections.map { layer[keyPath: $0] } } + [output]
         let needed = matrices.filter { $0.groups == nil }.reduce(0) { $0 + RowGroups.byteCount(of: $1) }
         // The system takes mapped pages back when others need the memory; these it cannot.
         guard needed > 0, let limit = memoryLimit(), needed <= limit / 2 else { return false }
-        var clock = Stopwatch(), spent = 0.0, done = 0
         func group(_ matrix: inout WeightMatrix) throws {
-            // The first ones may be slow by chance.
-            guard matrix.groups == nil, spent <= worth * max(0.05, Double(done) / Double(needed)),
-                let grouped = try matrix.grouped(by: pool)
-            else { return }
+            guard matrix.groups == nil, let grouped = try matrix.grouped(by: pool) else { return }
             matrix = grouped
             matrix.releasePages()
-            done += RowGroups.byteCount(of: matrix)
-            spent += clock.lap()
         }
         for layer in layers.indices {
             for projection in projections { try group(&layers[layer][keyPath: projection]) }

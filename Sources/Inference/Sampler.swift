@@ -80,7 +80,7 @@ public struct GenerationReport: Sendable {
     public var promptTokens = 0
     public var generatedTokens = 0
     public var promptSeconds = 0.0
-    /// Laying the weights out for one token at a time, between the second token and the third.
+    /// Laying the weights out for one token at a time, between the first token and the second.
     public var layoutSeconds = 0.0
     /// The rest.
     public var generationSeconds = 0.0
@@ -122,13 +122,11 @@ extension Transformer {
             }
             report.generatedTokens += 1
             guard try body(token), report.generatedTokens < most else { break }
-            logits = try lastLogits([token], cache: cache)
-            if report.generatedTokens == 1, most > 2 {
-                // What one token takes tells what the others are worth.
+            if report.generatedTokens == 1, most >= Self.tokensWorthGrouping {
                 report.generationSeconds = clock.lap()
-                let worth = report.generationSeconds * Double(most - 2) * Self.partSavedByGroups
-                if try groupRows(worth: worth) { report.layoutSeconds = clock.lap() }
+                if try groupRows() { report.layoutSeconds = clock.lap() }
             }
+            logits = try lastLogits([token], cache: cache)
         }
         report.generationSeconds += clock.lap()
         return report
