@@ -157,8 +157,11 @@ extension ArchiveReader {
         let wanted = file.digests?[block.digests]
         if let wanted {
             // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it is.
-            let decoded: Void? = try? each(block, bytes) { try decode($0, into: $1, checked: stored) }
-            if decoded != nil, block.digests(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
+            let digests = BlockDigests(of: block)
+            let decoded: Void? = try? each(block, bytes) {
+                try decode($0, into: $1, checked: stored, digests: block.segments.count == 1 ? digests : nil)
+            }
+            if decoded != nil, digests.result(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
         }
         var damage: [ArchiveDamage] = []
         each(block, bytes) { segment, bytes in
@@ -173,7 +176,7 @@ extension ArchiveReader {
             }
         }
         guard let wanted, damage.isEmpty else { return damage }
-        let found = block.digests(of: UnsafeRawBufferPointer(bytes))
+        let found = BlockDigests(of: block).result(of: UnsafeRawBufferPointer(bytes))
         let tensor = block.segments.count == 1 ? block.segments[0].tensor : nil
         return zip(block.parts, zip(found, wanted)).filter { $0.1.0 != $0.1.1 }.map { part, _ in
             .init(
@@ -195,11 +198,14 @@ extension ArchiveReader {
     }
 
     /// Decodes a run of a file.
-    private func decode(_ run: FileSegment, into to: UnsafeMutableRawBufferPointer, checked: Bool) throws {
+    /// - Parameter digests: of the block that is this run.
+    private func decode(
+        _ run: FileSegment, into to: UnsafeMutableRawBufferPointer, checked: Bool, digests: BlockDigests? = nil
+    ) throws {
         let size = try chunkSize(of: run)
         try withWorker { worker in
             if run.count == size {
-                try decode(run.wanted(to), worker, checked: checked)
+                try decode(run.wanted(to), worker, checked: checked, digests: digests)
             } else {
                 let whole = worker.buffer(.whole, size)
                 try decode(run.wanted(whole), worker, checked: checked)

@@ -196,16 +196,20 @@ public final class ArchiveReader: Sendable {
     }
 
     /// Decodes a chunk, and first what it was coded against.
-    /// - Parameter checked: whether the checksums of what is stored are compared; if not, the caller proves the bytes, or
-    ///   decodes once more to learn what is damaged.
+    /// - Parameters:
+    ///   - checked: whether the checksums of what is stored are compared; if not, the caller proves the bytes, or decodes
+    ///     once more to learn what is damaged.
+    ///   - digests: of a block that is this chunk.
     /// - Throws: `malformed` when one of these is damaged.
-    func decode(_ wanted: WantedChunk, _ worker: ChunkWorker, checked: Bool = true) throws {
+    func decode(_ wanted: WantedChunk, _ worker: ChunkWorker, checked: Bool = true, digests: BlockDigests? = nil) throws {
         // The oldest first; results alternate between two buffers, the last goes to the caller.
         var reference: UnsafeRawBufferPointer?
         for (place, chunk) in try chain(of: wanted).enumerated().reversed() {
             let bytes = place == 0 ? wanted.bytes : worker.buffer(.result(place % 2), wanted.bytes.count)
             let payload = try payload(of: chunk, to: worker.buffer(.payload, ChunkWorker.bytes), checked: checked)
-            guard worker.codec.decode(payload, into: bytes, reference: reference) else { throw damaged(chunk) }
+            guard worker.codec.decode(payload, into: bytes, reference: reference, digests: place == 0 ? digests : nil) else {
+                throw damaged(chunk)
+            }
             reference = UnsafeRawBufferPointer(bytes)
         }
     }

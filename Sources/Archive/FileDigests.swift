@@ -1,6 +1,7 @@
 // The digests that are stored with a file, and the proof that bytes are those they were computed of.
 
 internal import Bytes
+internal import CKernels
 
 /// The SHA-256 of a file and those of its blocks, computed as its bytes come, in order.
 struct FileDigests: Sendable {
@@ -39,16 +40,40 @@ struct FileDigests: Sendable {
     func result() -> (file: Digest, blocks: [Digest]?) { (whole.digest(), parts == nil ? nil : digests) }
 }
 
-extension FileBlock {
-    /// The digests of its bytes.
-    func digests(of bytes: UnsafeRawBufferPointer) -> [Digest] {
-        var first = SHA256(), second = SHA256()
-        let parts = parts.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
-        guard parts.count == 2 else {
-            first.add(bytes)
-            return [first.digest()]
+/// The digests of a block: computed while its bytes are decoded where that is possible, else when they are.
+final class BlockDigests {
+    /// The bytes that each is of.
+    private let parts: [Range<Int>]
+    private var first = SHA256()
+    private var second = SHA256()
+    private var complete = false
+
+    init(of block: FileBlock) { parts = block.parts }
+
+    /// Lets the decoder of a whole block add all of its bytes to both digests.
+    /// - Parameter body: is given the states and where the second part begins, and says whether the bytes were decoded. It is not
+    ///   called when there is one digest only.
+    /// - Returns: nil when it was not called.
+    func whileDecoding(
+        _ body: (UnsafeMutablePointer<pannier_sha256>, UnsafeMutablePointer<pannier_sha256>, Int) -> Bool
+    ) -> Bool? {
+        guard parts.count == 2, !complete else { return nil }
+        complete = SHA256.withStates(&first, &second) { body($0, $1, parts[1].lowerBound) }
+        return complete
+    }
+
+    /// The digests, of the block's bytes.
+    func result(of bytes: UnsafeRawBufferPointer) -> [Digest] {
+        if !complete {
+            let parts = parts.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+            (first, second) = (SHA256(), SHA256())
+            if parts.count == 2 {
+                SHA256.add(parts[0], to: &first, parts[1], to: &second)
+            } else {
+                first.add(bytes)
+            }
+            complete = true
         }
-        SHA256.add(parts[0], to: &first, parts[1], to: &second)
-        return [first.digest(), second.digest()]
+        return parts.count == 2 ? [first.digest(), second.digest()] : [first.digest()]
     }
 }

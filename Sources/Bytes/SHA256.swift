@@ -1,6 +1,6 @@
 // SHA-256 over bytes as they come, and digests as text.
 
-internal import CKernels
+package import CKernels
 
 /// A SHA-256 digest (FIPS 180-4).
 public struct Digest: Hashable, Sendable, CustomStringConvertible {
@@ -37,6 +37,14 @@ public struct SHA256: Sendable {
             return
         }
         pannier_sha256_add_two(&a.state, left, bytes.count, &b.state, right, others.count)
+    }
+
+    /// Hands the states of two to a kernel that adds bytes while it makes them.
+    package static func withStates<Result>(
+        _ a: inout SHA256, _ b: inout SHA256,
+        _ body: (UnsafeMutablePointer<pannier_sha256>, UnsafeMutablePointer<pannier_sha256>) -> Result
+    ) -> Result {
+        withUnsafeMutablePointer(to: &a.state) { a in withUnsafeMutablePointer(to: &b.state) { b in body(a, b) } }
     }
 
     /// The digest of all that was added.

@@ -43,7 +43,9 @@
 #define LEVEL_BASELINE 0
 #define LEVEL_AVX2 1
 #define AT_LEVEL(name) name##_avx2
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe"))), apply_to = function)
+// `sha` is none of the level's features: it lets kernels inline the rounds of bytes/sha256_rounds.inc, which nothing else
+// becomes, and those ask for it before they do.
+#pragma clang attribute push(__attribute__((target("sha,avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe"))), apply_to = function)
 #include PANNIER_KERNELS
 #pragma clang attribute pop
 #undef AT_LEVEL

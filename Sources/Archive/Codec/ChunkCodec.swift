@@ -152,6 +152,15 @@ package final class ChunkCodec {
     package func decode(
         _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
     ) -> Bool {
+        decode(payload, into: bytes, reference: reference, digests: nil)
+    }
+
+    /// The same.
+    /// - Parameter digests: of a block that is this chunk, to which words are added while they are decoded.
+    func decode(
+        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?,
+        digests: BlockDigests?
+    ) -> Bool {
         guard let method = payload.first.flatMap(ChunkMethod.init) else { return false }
         let body = UnsafeRawBufferPointer(rebasing: payload.dropFirst())
         guard bytes.count > 0, let to = bytes.baseAddress else { return body.isEmpty && method == .raw }
@@ -175,13 +184,13 @@ package final class ChunkCodec {
             bytes.copyMemory(from: reference)
             return true
         case .words, .words2:
-            return decodeWords(body, method == .words ? .three : .two, into: bytes, reference: reference)
+            return decodeWords(body, method == .words ? .three : .two, into: bytes, reference: reference, digests)
         }
     }
 
     private func decodeWords(
         _ payload: UnsafeRawBufferPointer, _ layout: WordModel.Layout, into bytes: UnsafeMutableRawBufferPointer,
-        reference: UnsafeRawBufferPointer?
+        reference: UnsafeRawBufferPointer?, _ digests: BlockDigests?
     ) -> Bool {
         guard let (model, used) = WordModel.read(payload, layout), bytes.count % model.width == 0,
             let start = payload.baseAddress?.assumingMemoryBound(to: UInt8.self)
@@ -205,7 +214,12 @@ package final class ChunkCodec {
                 coded.earlier = earlier
                 coded.words = bytes.baseAddress
                 coded.count = count
-                return pannier_words_decode(&coded) == 0
+                let digested = digests?.whileDecoding { first, second, parted in
+                    coded.digests = (first, second)
+                    coded.parted = parted
+                    return pannier_words_decode(&coded) == 0
+                }
+                return digested ?? (pannier_words_decode(&coded) == 0)
             }
         }
     }

@@ -4,23 +4,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "sha256_rounds.inc"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_SHA2)
 #include <arm_neon.h>
 #endif
-
-static const uint32_t round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
 
 static inline uint32_t turn(uint32_t x, int by) { return x >> by | x << (32 - by); }
 
@@ -36,7 +26,7 @@ static void plain_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
         memcpy(s, state, sizeof s);
         for (int i = 0; i < 64; i++) {
             uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]), majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-            uint32_t one = s[7] + (turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25)) + choice + round_constants[i] + w[i];
+            uint32_t one = s[7] + (turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25)) + choice + sha256_constants[i] + w[i];
             uint32_t two = (turn(s[0], 2) ^ turn(s[0], 13) ^ turn(s[0], 22)) + majority;
             memmove(s + 1, s, 7 * sizeof *s);
             s[4] += one;
@@ -47,78 +37,35 @@ static void plain_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
 }
 
 #if defined(__x86_64__)
-#define NATIVE __attribute__((target("sha,sse4.1,ssse3")))
-
-// A state as the instructions keep it, (a, b, e, f) and (c, d, g, h), and the words of the block at hand.
-typedef struct {
-    __m128i abef, cdgh, w[4];
-} native_state;
-
-NATIVE static inline native_state native_load(const uint32_t state[8]) {
-    native_state s;
-    s.abef = _mm_set_epi32((int)state[0], (int)state[1], (int)state[4], (int)state[5]);
-    s.cdgh = _mm_set_epi32((int)state[2], (int)state[3], (int)state[6], (int)state[7]);
-    return s;
-}
-
-NATIVE static inline void native_store(const native_state *s, uint32_t state[8]) {
-    uint32_t x[4], y[4];
-    _mm_storeu_si128((__m128i *)x, s->abef);
-    _mm_storeu_si128((__m128i *)y, s->cdgh);
-    state[0] = x[3], state[1] = x[2], state[4] = x[1], state[5] = x[0];
-    state[2] = y[3], state[3] = y[2], state[6] = y[1], state[7] = y[0];
-}
-
-NATIVE static inline void native_words(native_state *s, const uint8_t *p) {
-    const __m128i order = _mm_set_epi64x(0x0c0d0e0f08090a0bll, 0x0405060700010203ll);
-    for (int i = 0; i < 4; i++) s->w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), order);
-}
-
-// Group i of sixteen groups of four rounds.
-NATIVE static inline __attribute__((always_inline)) void native_rounds(native_state *s, int i) {
-    __m128i *w = s->w, now = w[i & 3];
-    __m128i sum = _mm_add_epi32(now, _mm_loadu_si128((const __m128i *)(round_constants + 4 * i)));
-    s->cdgh = _mm_sha256rnds2_epu32(s->cdgh, s->abef, sum);
-    s->abef = _mm_sha256rnds2_epu32(s->abef, s->cdgh, _mm_shuffle_epi32(sum, 0x0e));
-    if (i < 12) {
-        __m128i next = _mm_sha256msg1_epu32(now, w[(i + 1) & 3]);
-        next = _mm_add_epi32(next, _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
-        w[i & 3] = _mm_sha256msg2_epu32(next, w[(i + 3) & 3]);
-    }
-}
-
-NATIVE static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
-    native_state s = native_load(state);
+__attribute__((target("sha,sse4.1,ssse3")))
+static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
+    sha256_native s = sha256_load(state);
     for (; blocks > 0; blocks--, p += 64) {
-        __m128i abef = s.abef, cdgh = s.cdgh;
-        native_words(&s, p);
+        sha256_begin_block(&s, p);
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 16; i++) native_rounds(&s, i);
-        s.abef = _mm_add_epi32(s.abef, abef);
-        s.cdgh = _mm_add_epi32(s.cdgh, cdgh);
+        for (int i = 0; i < 16; i++) sha256_rounds(&s, i);
+        sha256_end_block(&s);
     }
-    native_store(&s, state);
+    sha256_store(&s, state);
 }
 
 // Two states at a time: each round waits for the one before, and the other's fill that time.
-NATIVE static void native_blocks_of_two(uint32_t a[8], const uint8_t *p, uint32_t b[8], const uint8_t *q, size_t blocks) {
-    native_state s = native_load(a), t = native_load(b);
+__attribute__((target("sha,sse4.1,ssse3")))
+static void native_blocks_of_two(uint32_t a[8], const uint8_t *p, uint32_t b[8], const uint8_t *q, size_t blocks) {
+    sha256_native s = sha256_load(a), t = sha256_load(b);
     for (; blocks > 0; blocks--, p += 64, q += 64) {
-        __m128i s_abef = s.abef, s_cdgh = s.cdgh, t_abef = t.abef, t_cdgh = t.cdgh;
-        native_words(&s, p);
-        native_words(&t, q);
+        sha256_begin_block(&s, p);
+        sha256_begin_block(&t, q);
 #pragma clang loop unroll(full)
         for (int i = 0; i < 16; i++) {
-            native_rounds(&s, i);
-            native_rounds(&t, i);
+            sha256_rounds(&s, i);
+            sha256_rounds(&t, i);
         }
-        s.abef = _mm_add_epi32(s.abef, s_abef);
-        s.cdgh = _mm_add_epi32(s.cdgh, s_cdgh);
-        t.abef = _mm_add_epi32(t.abef, t_abef);
-        t.cdgh = _mm_add_epi32(t.cdgh, t_cdgh);
+        sha256_end_block(&s);
+        sha256_end_block(&t);
     }
-    native_store(&s, a);
-    native_store(&t, b);
+    sha256_store(&s, a);
+    sha256_store(&t, b);
 }
 
 static int find_native(void) {
@@ -132,7 +79,7 @@ static void native_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
         uint32x4_t w[4], abcd_before = abcd, efgh_before = efgh;
         for (int i = 0; i < 4; i++) w[i] = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p + 16 * i)));
         for (int i = 0; i < 16; i++) {
-            uint32x4_t sum = vaddq_u32(w[i & 3], vld1q_u32(round_constants + 4 * i)), before = abcd;
+            uint32x4_t sum = vaddq_u32(w[i & 3], vld1q_u32(sha256_constants + 4 * i)), before = abcd;
             abcd = vsha256hq_u32(abcd, efgh, sum);
             efgh = vsha256h2q_u32(efgh, before, sum);
             if (i < 12)
@@ -161,7 +108,7 @@ static void native_blocks_of_two(uint32_t a[8], const uint8_t *p, uint32_t b[8],
 // Whether the processor's instructions are used; -1 before it is asked.
 static _Atomic int native = -1;
 
-static int has_native(void) {
+int pannier_sha256_is_native(void) {
     int answer = atomic_load_explicit(&native, memory_order_relaxed);
     if (answer < 0) {
         answer = find_native();
@@ -172,11 +119,11 @@ static int has_native(void) {
 
 int pannier_sha256_use_native(int wanted) {
     atomic_store_explicit(&native, wanted ? -1 : 0, memory_order_relaxed);
-    return has_native();
+    return pannier_sha256_is_native();
 }
 
 static void add_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
-    if (has_native())
+    if (pannier_sha256_is_native())
         native_blocks(state, p, blocks);
     else
         plain_blocks(state, p, blocks);
@@ -219,7 +166,7 @@ void pannier_sha256_add_two(pannier_sha256 *a, const void *a_bytes, size_t a_cou
     pannier_sha256_add(b, q, q_head);
     p += p_head, a_count -= p_head;
     q += q_head, b_count -= q_head;
-    if (has_native()) {
+    if (pannier_sha256_is_native()) {
         size_t blocks = (a_count < b_count ? a_count : b_count) / 64;
         native_blocks_of_two(a->state, p, b->state, q, blocks);
         a->count += 64 * blocks, p += 64 * blocks, a_count -= 64 * blocks;

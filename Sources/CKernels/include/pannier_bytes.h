@@ -33,6 +33,8 @@ void pannier_sha256_end(pannier_sha256 *sha, uint8_t digest[32]);
 /// Whether digests are computed with the processor's own instructions, where it has them; 0 for plain C (tests compare
 /// the two). Returns whether they now are.
 int pannier_sha256_use_native(int wanted);
+/// Whether they are.
+int pannier_sha256_is_native(void);
 
 /// Whether an open file lies in a file system that is in memory (Linux's tmpfs); then also how many bytes that has left.
 int pannier_memory_file_room(int descriptor, uint64_t *room);

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pannier_bytes.h"
+
 enum {
     /// States side by side. Element i belongs to state i mod 32.
     PANNIER_WORDS_LANES = 32,
@@ -121,9 +123,14 @@ typedef struct {
     const void *earlier;
     void *words;
     size_t count;
+    /// Two digests that the words are added to while they are decoded, or NULL: the bytes before `parted` to the first,
+    /// the others to the second. Of damaged streams they are undefined.
+    pannier_sha256 *digests[2];
+    size_t parted;
 } pannier_words_coded;
 
-/// Decodes a stream.
+/// Decodes a stream. Digests cost little beside it where the processor has instructions for them and words have two bytes
+/// (AVX2), and the time of both at once elsewhere.
 /// @returns 0, or -1 when it is damaged: too short, not used up, or not ending in the states it began with.
 int pannier_words_decode(const pannier_words_coded *coded);
 

@@ -1,11 +1,10 @@
 // Chooses the archive coder of the CPU level in force. See include/pannier_words.h.
 #include "pannier_words.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 #include <stdbool.h>
 #include <string.h>
+
+#include "../bytes/sha256_rounds.inc"
 
 // A group of 32 words out of the last few: the last of them repeated.
 static void pannier_words_fill_up(uint8_t group[128], const uint8_t *words, size_t count, size_t width) {
@@ -104,5 +103,17 @@ void pannier_words_pack(const pannier_words_model *model, const void *words, con
 
 int pannier_words_decode(const pannier_words_coded *coded) {
     static int (*const kernels[PANNIER_CPU_LEVELS])(const pannier_words_coded *) = EVERY_LEVEL(words_decode);
-    return kernels[pannier_cpu_current()](coded);
+    pannier_cpu_level level = pannier_cpu_current();
+    bool digesting = coded->digests[0] && coded->digests[1];
+#if defined(__x86_64__)
+    if (digesting && level == PANNIER_CPU_AVX2 && digests_beside(coded)) return decode_digesting(coded);
+#endif
+    if (kernels[level](coded) != 0) return -1;
+    if (digesting) {
+        const uint8_t *bytes = coded->words;
+        size_t count = coded->count * (size_t)coded->model->width;
+        size_t parted = coded->parted < count ? coded->parted : count;
+        pannier_sha256_add_two(coded->digests[0], bytes, parted, coded->digests[1], bytes + parted, count - parted);
+    }
+    return 0;
 }
