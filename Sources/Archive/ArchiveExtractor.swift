@@ -112,7 +112,7 @@ extension ArchiveReader {
     /// Decodes a file, hands its bytes on, and compares its digests.
     /// - Parameters:
     ///   - stored: compares the checksums of what is stored too, where digests prove the bytes without them.
-    ///   - use: is called from any thread, once for every block.
+    ///   - use: is called once for every block, in order, from any thread.
     /// - Returns: what is damaged; zeros were handed on for chunks that are.
     private func check(
         _ file: StoredFile, of step: ArchivedStep, stored: Bool, threads: Int, progress: @escaping @Sendable (UInt64) -> Void,
@@ -122,25 +122,25 @@ extension ArchiveReader {
         let damage = Locked<[ArchiveDamage]>([])
         let sha = Locked(SHA256())
         // The file's own digest is needed only where blocks have none. It goes over one while it is still in a cache, and
-        // other threads decode.
+        // other threads decode. So do writes, one at a time: the system does not let two into one file, and a thread that
+        // has to wait for another's decodes nothing.
         let serial = file.digests == nil
         try Parallel.inOrder(
             blocks.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
-            make: { index, _ -> BufferPool.Buffer? in
+            make: { index, _ -> BufferPool.Buffer in
                 let block = blocks[index], buffer = buffers.take(block.count)
                 let found = decode(block, of: file, step, stored: stored, into: buffer.bytes)
                 if !found.isEmpty { damage.withValue { $0 += found } }
-                try use(UnsafeRawBufferPointer(buffer.bytes), block.offset)
-                progress(UInt64(block.count))
-                if serial { return buffer }
-                buffers.give(buffer)
-                return nil
-            },
-            order: { _, buffer in
-                if let buffer { sha.withValue { $0.add(UnsafeRawBufferPointer(buffer.bytes)) } }
                 return buffer
             },
-            finish: { _, buffer in if let buffer { buffers.give(buffer) } })
+            order: { index, buffer in
+                let bytes = UnsafeRawBufferPointer(buffer.bytes)
+                if serial { sha.withValue { $0.add(bytes) } }
+                try use(bytes, blocks[index].offset)
+                progress(UInt64(bytes.count))
+                return buffer
+            },
+            finish: { _, buffer in buffers.give(buffer) })
         var found = damage.withValue { $0 }.sorted { $0.offset < $1.offset }
         if serial, found.isEmpty, sha.withValue({ $0.digest() }) != file.digest {
             found.append(.init(otherThan: file, of: step, tensor: nil, offset: 0, count: file.size))

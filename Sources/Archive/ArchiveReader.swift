@@ -202,15 +202,15 @@ public final class ArchiveReader: Sendable {
     ///   - digests: of a block that is this chunk.
     /// - Throws: `malformed` when one of these is damaged.
     func decode(_ wanted: WantedChunk, _ worker: ChunkWorker, checked: Bool = true, digests: BlockDigests? = nil) throws {
-        // The oldest first; results alternate between two buffers, the last goes to the caller.
+        // The oldest first; each takes the place of the one it was coded against.
         var reference: UnsafeRawBufferPointer?
         for (place, chunk) in try chain(of: wanted).enumerated().reversed() {
-            let bytes = place == 0 ? wanted.bytes : worker.buffer(.result(place % 2), wanted.bytes.count)
             let payload = try payload(of: chunk, to: worker.buffer(.payload, ChunkWorker.bytes), checked: checked)
-            guard worker.codec.decode(payload, into: bytes, reference: reference, digests: place == 0 ? digests : nil) else {
+            let digests = place == 0 ? digests : nil
+            guard worker.codec.decode(payload, into: wanted.bytes, reference: reference, digests: digests) else {
                 throw damaged(chunk)
             }
-            reference = UnsafeRawBufferPointer(bytes)
+            reference = UnsafeRawBufferPointer(wanted.bytes)
         }
     }
 
@@ -263,8 +263,6 @@ final class ChunkWorker: @unchecked Sendable {
     /// What a buffer is for.
     enum Role: Hashable {
         case payload
-        /// Decoded chunks of a chain, in turns.
-        case result(Int)
         /// A chunk that another is coded against, or of which a part is wanted.
         case whole
     }

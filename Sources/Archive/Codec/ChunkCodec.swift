@@ -147,7 +147,7 @@ package final class ChunkCodec {
     /// Decodes a chunk.
     /// - Parameters:
     ///   - payload: followed by at least `slack` readable bytes.
-    ///   - bytes: the chunk's exact size.
+    ///   - bytes: the chunk's exact size; they may be the reference's.
     /// - Returns: false when the payload is damaged.
     package func decode(
         _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?

@@ -119,7 +119,7 @@ typedef struct {
     size_t length;
     /// What `pannier_words_pack` made of the words, and 16 readable bytes; not read where nothing lies apart.
     const uint8_t *apart;
-    /// As many words; not read for plain values.
+    /// As many words; not read for plain values. Those that are decoded may take their place.
     const void *earlier;
     void *words;
     size_t count;
