@@ -157,7 +157,7 @@ extension ArchiveReader {
         let wanted = file.digests?[block.digests]
         if let wanted {
             // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it is.
-            let digests = BlockDigests(of: block)
+            let digests = BlockDigests(parts: block.parts)
             let decoded: Void? = try? each(block, bytes) {
                 try decode($0, into: $1, checked: stored, digests: block.segments.count == 1 ? digests : nil)
             }
@@ -176,7 +176,7 @@ extension ArchiveReader {
             }
         }
         guard let wanted, damage.isEmpty else { return damage }
-        let found = BlockDigests(of: block).result(of: UnsafeRawBufferPointer(bytes))
+        let found = BlockDigests(parts: block.parts).result(of: UnsafeRawBufferPointer(bytes))
         let tensor = block.segments.count == 1 ? block.segments[0].tensor : nil
         return zip(block.parts, zip(found, wanted)).filter { $0.1.0 != $0.1.1 }.map { part, _ in
             .init(

@@ -1,6 +1,6 @@
 // The digests that are stored with a file, and the proof that bytes are those they were computed of.
 
-internal import Bytes
+package import Bytes
 internal import CKernels
 
 /// The SHA-256 of a file and those of its blocks, computed as its bytes come, in order.
@@ -41,14 +41,14 @@ struct FileDigests: Sendable {
 }
 
 /// The digests of a block: computed while its bytes are decoded where that is possible, else when they are.
-final class BlockDigests {
-    /// The bytes that each is of.
+package final class BlockDigests {
     private let parts: [Range<Int>]
     private var first = SHA256()
     private var second = SHA256()
     private var complete = false
 
-    init(of block: FileBlock) { parts = block.parts }
+    /// - Parameter parts: the bytes that each is of: of one digest all, of two those before a place and those from there on.
+    package init(parts: [Range<Int>]) { self.parts = parts }
 
     /// Lets the decoder of a whole block add all of its bytes to both digests.
     /// - Parameter body: is given the states and where the second part begins, and says whether the bytes were decoded. It is not
@@ -62,8 +62,8 @@ final class BlockDigests {
         return complete
     }
 
-    /// The digests, of the block's bytes.
-    func result(of bytes: UnsafeRawBufferPointer) -> [Digest] {
+    /// The digests, given the block's bytes.
+    package func result(of bytes: UnsafeRawBufferPointer) -> [Digest] {
         if !complete {
             let parts = parts.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
             (first, second) = (SHA256(), SHA256())

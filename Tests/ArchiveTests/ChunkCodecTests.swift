@@ -1,6 +1,7 @@
 // The coder of chunks: everything comes back, the same bytes at every CPU level, and no damage harms the reader.
 
 import Archive
+import Bytes
 import CKernels
 import Testing
 
@@ -34,7 +35,10 @@ import Testing
         return (now, before)
     }
 
-    private static func decode(_ payload: [UInt8], count: Int, reference: [UInt8]?) -> [UInt8]? {
+    /// - Parameter inPlace: whether what is decoded takes the place of the reference.
+    private static func decode(
+        _ payload: [UInt8], count: Int, reference: [UInt8]?, inPlace: Bool = false, digests: BlockDigests? = nil
+    ) -> [UInt8]? {
         // Memory of its own, so that a sanitizer sees what is read and written beyond.
         func copy(_ bytes: [UInt8]) -> UnsafeMutableRawBufferPointer {
             let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
@@ -49,10 +53,11 @@ import Testing
             padded.deallocate()
             earlier?.deallocate()
         }
+        let bytes = inPlace ? earlier ?? output : output
         let fine = ChunkCodec().decode(
-            UnsafeRawBufferPointer(rebasing: padded[..<payload.count]), into: output,
-            reference: earlier.map { UnsafeRawBufferPointer($0) })
-        return fine ? [UInt8](output) : nil
+            UnsafeRawBufferPointer(rebasing: padded[..<payload.count]), into: bytes,
+            reference: earlier.map { UnsafeRawBufferPointer($0) }, digests: digests)
+        return fine ? [UInt8](bytes) : nil
     }
 
     private static func encode(_ bytes: [UInt8], width: Int, reference: [UInt8]?, version: UInt32 = 3) -> [UInt8] {
@@ -81,6 +86,58 @@ import Testing
                 }
             }
         }
+    }
+
+    private static func digest(_ bytes: ArraySlice<UInt8>) -> Digest {
+        var sha = SHA256()
+        bytes.withUnsafeBytes { sha.add($0) }
+        return sha.digest()
+    }
+
+    /// Digests computed while a chunk is decoded are those of its bytes, wherever the second begins; and the chunk may take
+    /// the place of what it was coded against.
+    @Test(arguments: kinds, [0, 1, 2, 4])
+    func digestsBesideAndInPlace(kind: String, width: Int) {
+        defer {
+            _ = pannier_cpu_force(pannier_cpu_best())
+            _ = pannier_sha256_use_native(1)
+        }
+        for count in [64, 4096, 70_001] {
+            let (now, before) = Self.words(kind, width: max(width, 1), count: count, seed: UInt64(count))
+            for reference in [nil, before] {
+                let payload = Self.encode(now, width: width, reference: reference)
+                for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
+                    _ = pannier_cpu_force(level)
+                    for native in [Int32(0), 1] {
+                        _ = pannier_sha256_use_native(native)
+                        let last = now.count & ~63
+                        for place in [0, 1, 63, 64, 65, 128, now.count / 2, last / 2 & ~63, last - 64, last, now.count] where place <= now.count {
+                            let digests = BlockDigests(parts: [0..<place, place..<now.count])
+                            let found = Self.decode(
+                                payload, count: now.count, reference: reference, inPlace: true, digests: digests)
+                            #expect(found == now)
+                            let expected = [Self.digest(now[..<place]), Self.digest(now[place...])]
+                            let computed = now.withUnsafeBytes { digests.result(of: $0) }
+                            #expect(computed == expected, "\(kind) \(width) \(count) at \(place), level \(level), native \(native)")
+                        }
+                        let one = BlockDigests(parts: [0..<now.count])
+                        #expect(Self.decode(payload, count: now.count, reference: reference, digests: one) == now)
+                        #expect(now.withUnsafeBytes { one.result(of: $0) } == [Self.digest(now[...])])
+                    }
+                }
+            }
+        }
+    }
+
+    /// Digests computed beside are those that `result` gives: it does not look at the bytes again.
+    @Test func digestsAreComputedWhileDecoding() {
+        let (now, before) = Self.words("weights", width: 2, count: 4096, seed: 3)
+        let payload = Self.encode(now, width: 2, reference: before)
+        #expect(payload.first == 5)
+        let digests = BlockDigests(parts: [0..<4096, 4096..<8192])
+        #expect(Self.decode(payload, count: now.count, reference: before, digests: digests) == now)
+        let others = [UInt8](repeating: 1, count: now.count)
+        #expect(others.withUnsafeBytes { digests.result(of: $0) } == [Self.digest(now[..<4096]), Self.digest(now[4096...])])
     }
 
     /// A stream that ends too early is refused, whatever its length.

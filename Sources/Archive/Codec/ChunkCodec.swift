@@ -148,18 +148,11 @@ package final class ChunkCodec {
     /// - Parameters:
     ///   - payload: followed by at least `slack` readable bytes.
     ///   - bytes: the chunk's exact size; they may be the reference's.
+    ///   - digests: of a block that is this chunk, to which words are added while they are decoded.
     /// - Returns: false when the payload is damaged.
     package func decode(
-        _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?
-    ) -> Bool {
-        decode(payload, into: bytes, reference: reference, digests: nil)
-    }
-
-    /// The same.
-    /// - Parameter digests: of a block that is this chunk, to which words are added while they are decoded.
-    func decode(
         _ payload: UnsafeRawBufferPointer, into bytes: UnsafeMutableRawBufferPointer, reference: UnsafeRawBufferPointer?,
-        digests: BlockDigests?
+        digests: BlockDigests? = nil
     ) -> Bool {
         guard let method = payload.first.flatMap(ChunkMethod.init) else { return false }
         let body = UnsafeRawBufferPointer(rebasing: payload.dropFirst())
