@@ -253,7 +253,8 @@ for at in range(0, len(memory), mmap.PAGESIZE):
 def turns(sides, memory, runs=RUNS):
     """Medians of commands run in turn, with memory touched before each: {name: Run}.
 
-    A side is (command, what it writes, what is done before it)."""
+    A side is (command, what it writes, what is done before it). `memory` is in GiB; a quarter more is touched, for what the
+    program and the system need beside."""
     taken = {name: [] for name in sides}
     for _ in range(runs):
         for name, (command, output, before) in sides.items():
@@ -263,7 +264,7 @@ def turns(sides, memory, runs=RUNS):
                     other.unlink(missing_ok=True)
             if before:
                 before()
-            touch(memory)
+            touch(1.25 * memory)
             taken[name].append(once(command))
     return {
         name: Run(
