@@ -21,7 +21,8 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CJSONC", providers: [.apt(["libjson-c-dev"]), .brew(["json-c"])]),
-        .target(name: "CKernels"),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-fsanitize=fuzzer-no-link,address"])]),
         .target(name: "Platform", swiftSettings: swiftSettings),
         .target(
             name: "Bytes", dependencies: ["Platform", "CKernels", .product(name: "SystemPackage", package: "swift-system")],
@@ -44,10 +45,16 @@ let package = Package(
         .target(
             name: "ModelFiles", dependencies: ["Platform", "Bytes", "JSONText", "Tensors", "Tokenizers", collections],
             swiftSettings: swiftSettings),
+        .target(
+            name: "Archive",
+            dependencies: ["Platform", "Bytes", "JSONText", "Tensors", "Containers", "CKernels", "CZstd", collections],
+            // Its format is put together here, with all checksums as they should be.
+            swiftSettings: swiftSettings + [.unsafeFlags(["-enable-testing"])]),
         .executableTarget(
             name: "pannier_fuzz",
             dependencies: [
-                "Platform", "Bytes", "JSONText", "Tensors", "Containers", "Layouts", "Tokenizers", "ModelFiles", collections,
+                "Platform", "Bytes", "JSONText", "Tensors", "Containers", "Layouts", "Tokenizers", "ModelFiles", "Archive",
+                collections,
             ],
             path: "Targets", swiftSettings: swiftSettings,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address", "-use-ld=lld"])]),

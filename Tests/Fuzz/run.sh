@@ -36,6 +36,7 @@ seeds() {
       cp "$root/Samples/KJV-Llama-2.8M/tokenizer.model" "$folder" ;;
     tokenizer) printf '{"added_tokens":[{"id":2,"content":"<s>","special":true}],"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b",["b","a"]],"byte_fallback":true},"decoder":{"type":"ByteLevel"},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"}]}}' > "$folder/bpe" ;;
     card) printf -- '---\nlicense: mit\ntags:\n  - a\n  - "b"\nbase_model: {name: x, repo: [y, z]}\ndatasets: [k]\ntext: |\n  more\n---\n# Title\n' > "$folder/card" ;;
+    archive | chunk) rm -f "$folder"/seed-*; "$fuzzer" seeds "$1" "$folder" ;;
     json) printf '{"a":[1,-2.5e3,true,null,"\\u00e9\\ud83e\\udd99"],"b":{"c":{}}}' > "$folder/object" ;;
   esac
 }
@@ -44,7 +45,7 @@ ulimit -c 0
 export SWIFT_BACKTRACE=enable=no
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
 cd "$build"
-for target in ${1:-safetensors index gguf pytorch json any config yaml layout sentencepiece tokenizer card}; do
+for target in ${1:-safetensors index gguf pytorch json any config yaml layout sentencepiece tokenizer card archive chunk}; do
   seeds "$target"
   words="$root/Tests/Fuzz/$target.dict"
   echo "== $target"

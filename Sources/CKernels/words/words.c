@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#if defined(__x86_64__)
 #include "../bytes/sha256_rounds.inc"
+#endif
 
 // A group of 32 words out of the last few: the last of them repeated.
 static void pannier_words_fill_up(uint8_t group[128], const uint8_t *words, size_t count, size_t width) {

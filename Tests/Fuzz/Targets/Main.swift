@@ -36,6 +36,8 @@ let targets: [String: Callback] = [
     "tokenizer": { bytes, count in
         fuzz(bytes, count) { _ = try TokenizerJSON(JSONText.parse(array(bytes, count))) }
     },
+    "archive": { bytes, count in fuzz(bytes, count) { try archive(array(bytes, count)) } },
+    "chunk": { bytes, count in fuzz(bytes, count) { try chunk(array(bytes, count)) } },
     "card": { bytes, count in
         fuzz(bytes, count) { _ = FrontMatter(card: String(decoding: array(bytes, count), as: UTF8.self)) }
     },
@@ -135,7 +137,12 @@ func rewrite(_ reader: GGUFReader) throws {
 
 @_cdecl("pannier_fuzz_main")
 func main(_ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> CInt {
-    guard count > 1, let name = arguments[1].map({ String(cString: $0) }), let callback = targets[name] else {
+    let words = (0..<Int(count)).compactMap { arguments[$0].map { String(cString: $0) } }
+    if words.count == 4, words[1] == "seeds", let seeds = seeds[words[2]] {
+        return writeSeeds(seeds, to: words[3])
+    }
+    guard words.count > 1, let callback = targets[words[1]] else {
+        print("usage: pannier_fuzz seeds \(seeds.keys.sorted().joined(separator: "|")) FOLDER")
         print("usage: pannier_fuzz \(targets.keys.sorted().joined(separator: "|")) [options of libFuzzer] [corpus]")
         return 64
     }
