@@ -17,9 +17,12 @@ public struct TextChunks: Sendable {
     /// - Parameters:
     ///   - context: tokens in a chunk. A text shorter than that is one chunk.
     ///   - limit: chunks at most; nil for all. What does not fill a chunk is left out.
+    ///   - progress: is told now and then how many of the text's bytes became tokens.
     /// - Throws: `unsupported` where there is nothing to score.
-    public init(_ text: String, tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws {
-        var tokens = tokenizer.encode(text)
+    public init(
+        _ text: String, tokenizer: Tokenizer, context: Int, limit: Int? = nil, progress: (_ bytes: Int) -> Void = { _ in }
+    ) throws {
+        var tokens = tokenizer.encode(text, progress: progress)
         let bos = tokenizer.addsBos ? tokenizer.bosID : nil
         if let bos { tokens.insert(bos, at: 0) }
         try self.init(tokens: tokens, bos: bos, context: context, limit: limit)

@@ -40,9 +40,12 @@ struct ByteLevelEncoding: Sendable {
         return bytes
     }()
 
-    func encode(_ text: String) -> [Int] {
-        var ids: [Int] = []
-        for word in WordSplitter.split(text, pattern) {
+    /// - Parameter progress: is told after every word how many bytes were encoded.
+    func encode(_ text: String, progress: (_ bytes: Int) -> Void) -> [Int] {
+        var ids: [Int] = [], done = 0
+        for word in WordSplitter(text, pattern) {
+            done += word.utf8.count
+            defer { progress(done) }
             if ignoresMerges {
                 var name = String.UnicodeScalarView()
                 for byte in word.utf8 { name.append(Self.names[Int(byte)]) }

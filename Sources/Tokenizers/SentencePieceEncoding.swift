@@ -26,10 +26,14 @@ struct SentencePieceEncoding: Sendable {
 
     static let space: [UInt8] = [0xe2, 0x96, 0x81]  // U+2581
 
-    /// - Parameter prefix: put a space in front.
-    func encode(_ text: String, prefix: Bool) -> [Int] {
+    /// - Parameters:
+    ///   - prefix: put a space in front.
+    ///   - progress: is told after every word about how many bytes were encoded.
+    func encode(_ text: String, prefix: Bool, progress: (_ bytes: Int) -> Void) -> [Int] {
         let bytes = normalized(text, prefix: prefix)
-        return bytes.withUnsafeBufferPointer { encode($0) }
+        // Spaces take more bytes than they did in the text.
+        let share = Double(text.utf8.count) / Double(max(1, bytes.count))
+        return bytes.withUnsafeBufferPointer { encode($0) { progress(Int(share * Double($0))) } }
     }
 
     /// White space as SentencePiece's normalizer leaves it.
@@ -54,16 +58,17 @@ struct SentencePieceEncoding: Sendable {
         return escaped
     }
 
-    private func encode(_ text: UnsafeBufferPointer<UInt8>) -> [Int] {
+    private func encode(_ text: UnsafeBufferPointer<UInt8>, progress: (_ bytes: Int) -> Void) -> [Int] {
         var ids: [Int] = []
         // One symbol a character, as far as a merge may reach.
         var symbols: [MergeSymbol] = []
+        var at = 0, before: UInt32 = 0
         func finish() {
             merge(symbols, of: text, into: &ids)
             symbols.removeAll(keepingCapacity: true)
+            progress(at)
         }
 
-        var at = 0, before: UInt32 = 0
         while at < text.count {
             // User-defined pieces stay whole and apart.
             if let (length, id) = userDefined.match(in: text, at: at) {

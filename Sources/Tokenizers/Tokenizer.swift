@@ -31,25 +31,37 @@ public struct Tokenizer: Sendable {
     public var count: Int { pieces.count }
 
     /// Ids of a text, without bos.
-    /// - Parameter special: find control tokens written out in the text, as chat templates do.
-    public func encode(_ text: String, special: Bool = false) -> [Int] {
-        guard special else { return encodeFragment(text, prefix: prefixesSpace) }
-        var ids: [Int] = [], isFirst = true
+    /// - Parameters:
+    ///   - special: find control tokens written out in the text, as chat templates do.
+    ///   - progress: is told now and then about how many of the text's bytes (UTF-8) were encoded.
+    public func encode(_ text: String, special: Bool = false, progress: (_ bytes: Int) -> Void = { _ in }) -> [Int] {
+        var ids: [Int] = [], isFirst = true, done = 0, told = 0
+        func reached(_ bytes: Int) {
+            guard bytes >= told + (1 << 16) else { return }
+            told = bytes
+            progress(bytes)
+        }
+        guard special else { return encodeFragment(text, prefix: prefixesSpace, progress: reached) }
         for fragment in specials.split(text) {
             switch fragment {
-            case .token(let id): ids.append(id)
+            case .token(let id):
+                ids.append(id)
+                done += piece(id)?.utf8.count ?? 0
             case .text(let text):
-                ids += encodeFragment(text, prefix: prefixesSpace && (isFirst || !prefixesOnlyFirst))
+                let before = done
+                ids += encodeFragment(text, prefix: prefixesSpace && (isFirst || !prefixesOnlyFirst)) { reached(before + $0) }
+                done += text.utf8.count
             }
             isFirst = false
         }
         return ids
     }
 
-    private func encodeFragment(_ text: String, prefix: Bool) -> [Int] {
+    private func encodeFragment(_ text: String, prefix: Bool, progress: (Int) -> Void) -> [Int] {
         switch encoding {
-        case .sentencePiece(let encoding): encoding.encode(text, prefix: prefix)
-        case .byteLevel(let encoding): encoding.encode(prefix && !text.hasPrefix(" ") ? " " + text : text)
+        case .sentencePiece(let encoding): encoding.encode(text, prefix: prefix, progress: progress)
+        case .byteLevel(let encoding):
+            encoding.encode(prefix && !text.hasPrefix(" ") ? " " + text : text, progress: progress)
         }
     }
 

@@ -28,8 +28,8 @@ public enum WordPattern: String, Sendable, CaseIterable {
     }
 }
 
-/// Splits text; nothing is lost, the words in order are the text.
-package struct WordSplitter {
+/// Splits text into words, one after another; nothing is lost, the words in order are the text.
+package struct WordSplitter: Sequence, IteratorProtocol {
     private enum Class: UInt8 {
         case letter, number, space, newline, other
     }
@@ -37,24 +37,22 @@ package struct WordSplitter {
     private let pattern: WordPattern
     private let scalars: [Unicode.Scalar]
     private let classes: [Class]
+    /// Where the next word begins.
+    private var at = 0
 
-    package static func split(_ text: String, _ pattern: WordPattern) -> [String] {
-        let splitter = WordSplitter(text, pattern)
-        var words: [String] = [], at = 0
-        while at < splitter.scalars.count {
-            let end = splitter.wordEnd(at)
-            var word = String.UnicodeScalarView()
-            word.append(contentsOf: splitter.scalars[at..<end])
-            words.append(String(word))
-            at = end
-        }
-        return words
-    }
-
-    private init(_ text: String, _ pattern: WordPattern) {
+    package init(_ text: String, _ pattern: WordPattern) {
         self.pattern = pattern
         scalars = Array(text.unicodeScalars)
         classes = scalars.map(Self.classify)
+    }
+
+    package mutating func next() -> String? {
+        guard at < scalars.count else { return nil }
+        let end = wordEnd(at)
+        var word = String.UnicodeScalarView()
+        word.append(contentsOf: scalars[at..<end])
+        at = end
+        return String(word)
     }
 
     /// CR and LF are white space that the patterns name.
@@ -115,7 +113,7 @@ package struct WordSplitter {
         if pattern != .gpt2, let lastNewline { return lastNewline + 1 }
         // The last blank before a word belongs to the word, unless it is the only one.
         if end < scalars.count, end - at > 1 { return end - 1 }
-        return max(end, at + 1)
+        return Swift.max(end, at + 1)
     }
 
     private func contraction(_ at: Int) -> Int? {

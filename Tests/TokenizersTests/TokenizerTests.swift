@@ -62,19 +62,20 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
             let text = try #require(entry["text"]?.string)
             for pattern in WordPattern.allCases {
                 let words = entry[pattern.rawValue]?.array?.compactMap(\.string)
-                #expect(WordSplitter.split(text, pattern).map { Array($0.utf8) } == words?.map { Array($0.utf8) }, "\(pattern) \(text.debugDescription)")
+                #expect(WordSplitter(text, pattern).map { Array($0.utf8) } == words?.map { Array($0.utf8) }, "\(pattern) \(text.debugDescription)")
             }
         }
     }
 
+    private static let byteLevel = """
+        {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4, "abc": 5, "Ġ": 6, "Ġab": 7},
+         "merges": ["b c", ["a", "b"], "Ġ ab", "a bc"]},
+         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+         "added_tokens": [{"id": 8, "content": "<|eot_id|>", "special": true}]}
+        """
+
     @Test func mergesByteLevelPairsInTheirOrder() throws {
-        let json = """
-            {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "bc": 4, "abc": 5, "Ġ": 6, "Ġab": 7},
-             "merges": ["b c", ["a", "b"], "Ġ ab", "a bc"]},
-             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-             "added_tokens": [{"id": 8, "content": "<|eot_id|>", "special": true}]}
-            """
-        let tokenizer = try Self.tokenizer(json: json)
+        let tokenizer = try Self.tokenizer(json: Self.byteLevel)
         #expect(tokenizer.encode("abc") == [5])
         #expect(tokenizer.encode("ab ab") == [3, 7])
         #expect(tokenizer.encode("ab<|eot_id|>c", special: true) == [3, 8, 2])
@@ -107,6 +108,19 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
                 }
                 #expect(tokenizer.encode(text).map { vocabulary[$0] } == symbols, "\(text.debugDescription)")
             }
+        }
+    }
+
+    @Test(arguments: [false, true]) func saysHowMuchOfALongTextIsDone(byteLevel: Bool) throws {
+        let tokenizer = try byteLevel ? Self.tokenizer(json: Self.byteLevel) : Tokenizer(path: sample)
+        let part = byteLevel ? "ab ab<|eot_id|>" : "and the earth</s> "
+        let text = String(repeating: part, count: 40_000), whole = text.utf8.count
+        for special in [false, true] {
+            var done: [Int] = []
+            let ids = tokenizer.encode(text, special: special) { done.append($0) }
+            #expect(ids == tokenizer.encode(text, special: special))
+            #expect(done == done.sorted() && done.last ?? 0 <= whole)
+            #expect(done.count >= whole >> 17 && done.last ?? 0 > whole - whole / 4)
         }
     }
 

@@ -59,7 +59,9 @@ struct ExtentOptions: ParsableArguments {
     func cut(_ path: String, for model: LanguageModel) throws -> TextChunks {
         let text = try TextFile.read(path), tokenizer = try model.tokenizer()
         do {
-            let cut = try TextChunks(text, tokenizer: tokenizer, context: context(for: model.config), limit: chunks)
+            let cut = try ProgressBar.tokenizing(text) {
+                try TextChunks(text, tokenizer: tokenizer, context: context(for: model.config), limit: chunks, progress: $0)
+            }
             ContextWarning.give(tokens: cut.context, for: model)
             return cut
         } catch let error as CheckpointError {

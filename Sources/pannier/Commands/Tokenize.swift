@@ -45,7 +45,7 @@ struct Tokenize: ParsableCommand {
         let tokenizer = try LanguageModel.tokenizer(at: model)
         let ids =
             if let chat { try tokenizer.prompt(ChatMessage.read(chat)) }
-            else { tokenizer.encode(try text ?? Self.standardInput(), special: special) }
+            else { try encode(text ?? Self.standardInput(), tokenizer) }
         let pieces = ids.map { tokenizer.piece($0) ?? "" }
         if json.json {
             Console.print([
@@ -56,6 +56,10 @@ struct Tokenize: ParsableCommand {
         } else {
             for (id, piece) in zip(ids, pieces) { Console.print("\(id)\t\(piece.escapingControlCharacters)") }
         }
+    }
+
+    private func encode(_ text: String, _ tokenizer: Tokenizer) -> [Int] {
+        ProgressBar.tokenizing(text) { tokenizer.encode(text, special: special, progress: $0) }
     }
 
     private static func standardInput() throws -> String {

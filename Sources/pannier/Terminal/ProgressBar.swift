@@ -99,6 +99,14 @@ final class ProgressBar: @unchecked Sendable {
 
     func finish() { ProgressBar.clearLine() }
 
+    /// Shows how much of a text became tokens.
+    /// - Parameter body: is given what to call with the number of bytes that did.
+    static func tokenizing<Result>(_ text: String, _ body: ((Int) -> Void) throws -> Result) rethrows -> Result {
+        let bar = ProgressBar("Tokenizing", total: UInt64(text.utf8.count))
+        defer { bar.finish() }
+        return try body { bar.advance(to: $0) }
+    }
+
     /// Removes the bar so that other text can be printed.
     static func clearLine() {
         guard lineIsOpen else { return }
