@@ -111,9 +111,12 @@ public struct JSONPull {
         try scanner.number()
         var value: UInt64 = 0
         for digit in scanner.bytes[start..<scanner.at] {
-            guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9"),
-                let next = value.multiplied(by: 10)?.adding(UInt64(digit - UInt8(ascii: "0")))
-            else { throw scanner.fault("a whole number was expected", at: start) }
+            guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") else {
+                throw scanner.fault("a whole number was expected", at: start)
+            }
+            guard let next = value.multiplied(by: 10)?.adding(UInt64(digit - UInt8(ascii: "0"))) else {
+                throw scanner.fault("an integer does not fit in 64 bits", at: start)
+            }
             value = next
         }
         return value

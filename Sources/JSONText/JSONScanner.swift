@@ -1,8 +1,8 @@
 // The strict scan of RFC 8259 that comes before any JSON is read.
 //
-// json-c in its strict mode lets pass what must not: duplicate keys, keys cut at U+0000, NaN, lone surrogates, numbers
-// that do not fit. So every byte is checked here first, on the raw bytes, and json-c only sees documents that are
-// sound. Nesting is bounded, and nothing is allocated but the keys of the objects that are open.
+// json-c in its strict mode lets pass what must not: duplicate keys, keys cut at U+0000, NaN, lone surrogates, and
+// cuts numbers that do not fit. So every byte is checked here first, on the raw bytes, and json-c only sees documents that
+// are sound. Nesting is bounded, and nothing is allocated but the keys of the objects that are open.
 
 internal import Bytes
 
@@ -15,6 +15,8 @@ struct JSONScanner {
     private let maxDepth: Int
     /// Bytes of memory that the values may still take where a tree is made of them.
     private var memory: Int
+    /// Where integers end that 64 bits do not hold: Python writes `int(1e30)` for "no limit".
+    private var endsOfWideIntegers: [Int] = []
     /// Keys of one object, at most: far above any vocabulary, and what bounds the memory of a hostile document.
     private static let maxKeys = 1 << 20
 
@@ -27,16 +29,18 @@ struct JSONScanner {
     }
 
     /// - Parameter memory: what a tree of the document may take, in bytes: json-c's nodes and then `JSONValue`.
+    /// - Returns: where the integers end that 64 bits do not hold.
     /// - Throws: `malformed` with the byte offset of the first fault; `unsupported` where the tree would take more.
     static func check(
         _ bytes: UnsafeBufferPointer<UInt8>, file: String?, base: UInt64, maxDepth: Int, memory: Int
-    ) throws {
+    ) throws -> [Int] {
         var scanner = JSONScanner(bytes, file: file, base: base, maxDepth: maxDepth, memory: memory)
         try scanner.checkText()
         scanner.skipSpace()
         try scanner.value(depth: 0)
         scanner.skipSpace()
         if scanner.at < bytes.count { throw scanner.fault("text follows the JSON document") }
+        return scanner.endsOfWideIntegers
     }
 
     /// Refuses bytes that are not UTF-8.
@@ -198,17 +202,10 @@ struct JSONScanner {
             if next == UInt8(ascii: "+") || next == UInt8(ascii: "-") { at += 1 }
             try digits()
         }
-        if isInteger {
-            let text = String(decoding: bytes[start..<at], as: UTF8.self)
-            guard Int64(text) != nil || UInt64(text) != nil else {
-                throw fault("an integer does not fit in 64 bits", at: start)
-            }
-        } else {
-            let text = String(decoding: bytes[start..<at], as: UTF8.self)
-            guard let value = Double(text), value.isFinite else {
-                throw fault("a number is too large", at: start)
-            }
-        }
+        let text = String(decoding: bytes[start..<at], as: UTF8.self)
+        if isInteger, Int64(text) != nil || UInt64(text) != nil { return }
+        guard let value = Double(text), value.isFinite else { throw fault("a number is too large", at: start) }
+        if isInteger { endsOfWideIntegers.append(at) }
     }
 
     /// Scans a string and returns the bytes between its quotes, escapes included.

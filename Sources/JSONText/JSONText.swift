@@ -17,8 +17,12 @@ public enum JSONText {
     ///   - file: for messages; `base` is where the bytes begin in it.
     /// - Throws: `malformed` with the offset of the first fault; `unsupported` when its values would take too much memory.
     public static func parse(_ bytes: [UInt8], file: String? = nil, base: UInt64 = 0) throws -> JSONValue {
-        try bytes.withUnsafeBufferPointer { buffer in
-            try JSONScanner.check(buffer, file: file, base: base, maxDepth: maxDepth, memory: memory)
+        let wide = try bytes.withUnsafeBufferPointer {
+            try JSONScanner.check($0, file: file, base: base, maxDepth: maxDepth, memory: memory)
+        }
+        // json-c would cut these to the largest that 64 bits hold; with a fraction they are numbers like any other.
+        let text = wide.isEmpty ? bytes : Self.inserting(".0", at: wide, in: bytes)
+        return try text.withUnsafeBufferPointer { buffer in
             guard let tokener = json_tokener_new_ex(Int32(maxDepth + 1)) else {
                 throw CheckpointError(.inputOutput, "not enough memory to read JSON", file: file)
             }
@@ -49,6 +53,18 @@ public enum JSONText {
     /// Reads a JSON file of at most `limit` bytes.
     public static func read(_ path: String, limit: UInt64 = 96 << 20) throws -> JSONValue {
         try parse(try File(path).contents(limit: limit), file: path)
+    }
+
+    /// - Parameter places: ascending.
+    private static func inserting(_ text: String, at places: [Int], in bytes: [UInt8]) -> [UInt8] {
+        var out: [UInt8] = [], from = 0
+        out.reserveCapacity(bytes.count + places.count * text.utf8.count)
+        for place in places {
+            out += bytes[from..<place]
+            out += text.utf8
+            from = place
+        }
+        return out + bytes[from...]
     }
 
     private static func value(of node: OpaquePointer?) -> JSONValue {

@@ -8,6 +8,7 @@ public enum JSONValue: Sendable, Hashable {
     case integer(Int64)
     /// A number without fraction and exponent above what `integer` holds.
     case unsigned(UInt64)
+    /// Any other, integers that 64 bits do not hold among them.
     case number(Double)
     case string(String)
     case array([JSONValue])
