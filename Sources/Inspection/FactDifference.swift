@@ -51,7 +51,7 @@ public struct FactDifference: Sendable, Hashable {
         compare("norm_eps", Float(one.normEps), Float(other.normEps))
         compare("rope_theta", Float(one.ropeTheta ?? 10000), Float(other.ropeTheta ?? 10000))
         compare("rope_scaling", text(of: one.ropeScaling), text(of: other.ropeScaling))
-        if let a = one.slidingWindow, let b = other.slidingWindow { compare("sliding_window", a, b) }
+        compare("sliding_window", one.slidingWindow.map(String.init) ?? "none", other.slidingWindow.map(String.init) ?? "none")
         if let a = one.bosToken, let b = other.bosToken { compare("bos_token", a, b) }
         if !one.eosTokens.isEmpty, !other.eosTokens.isEmpty { compare("eos_tokens", one.eosTokens.first ?? 0, other.eosTokens.first ?? 0) }
         return facts

@@ -11,6 +11,14 @@ public enum RoPEScaling: Sendable, Hashable {
     case dynamic(factor: Double)
     /// YaRN: carried through conversions, not computed by the forward pass.
     case yarn(factor: Double, originalContext: Int)
+
+    /// By how much positions are stretched; nil where they are not.
+    public var factor: Double? {
+        switch self {
+        case .none: nil
+        case .linear(let factor), .dynamic(let factor), .llama3(let factor, _, _, _), .yarn(let factor, _): factor
+        }
+    }
 }
 
 /// The dimensions and constants of a decoder-only transformer of the Llama family.
@@ -97,6 +105,8 @@ public struct ModelConfig: Sendable, Hashable {
 
     /// The largest dimension a config may claim. Far above any model, and small enough that products of three fit.
     public static let largestDimension = 1 << 20
+    /// Tokens of a context, at most: places in it are counted in machine words.
+    public static let longestContext = 1 << 40
 
     /// What makes the dimensions impossible, or nil when they are sound.
     public var fault: (field: String, expected: String, found: String)? {
@@ -109,7 +119,16 @@ public struct ModelConfig: Sendable, Hashable {
         if heads % kvHeads != 0 {
             return ("heads", "a multiple of the \(kvHeads) key/value heads", "\(heads)")
         }
-        if context < 0 { return ("context", "a positive number", "\(context)") }
+        if context < 0 || context > Self.longestContext { return ("context", "0 ... \(Self.longestContext)", "\(context)") }
+        if let window = slidingWindow, window < 0 || window > Self.longestContext {
+            return ("sliding window", "0 ... \(Self.longestContext)", "\(window)")
+        }
+        // They are computed with, and written to GGUF, in single precision.
+        func fits(_ value: Double) -> Bool { Float(value).isNormal && value > 0 }
+        if let ropeTheta, !fits(ropeTheta) { return ("RoPE base", "a positive number in single precision", "\(ropeTheta)") }
+        if let factor = ropeScaling.factor, !fits(factor) {
+            return ("RoPE scaling factor", "a positive number in single precision", "\(factor)")
+        }
         if !(normEps >= 0 && normEps < 1) { return ("norm epsilon", "0 ..< 1", "\(normEps)") }
         return nil
     }

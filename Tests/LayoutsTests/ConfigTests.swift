@@ -257,11 +257,67 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         config.ropeScaling = .llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 8192)
         let file = try read(FlatYAML.text(config.litGPTConfig(name: "m")), as: "model_config.yaml")
         #expect(file.kind == .litGPT && file.config == config)
-        #expect(throws: CheckpointError.self) { try config.litGPTEarlyConfig(name: "m") }
+        #expect(throws: CheckpointError.self) { try config.litGPTEarlyConfig(name: "m", mlpBiases: true) }
         config.attentionOutputBias = true
         #expect(throws: CheckpointError.self) { try config.litGPTConfig(name: "m") }
         config.ropeScaling = .dynamic(factor: 2)
         #expect(throws: CheckpointError.self) { try config.metaConfig() }
+    }
+
+    /// Early Lit-GPT's switch means the feed-forward layers too, that of TinyLlama's fork does not.
+    @Test func oneSwitchForBiasesSaysNoMoreThanItMeans() throws {
+        var config = try Preset.named("tinyllama-120m").config
+        (config.qkvBias, config.attentionOutputBias) = (true, true)
+        for mlp in [false, true] {
+            config.mlpBias = mlp
+            for (layout, means) in [("litgpt-early", true), ("litgpt-tinyllama", false)] {
+                let files = try? ConfigFile.files(for: Layouts.named(layout), config: config, name: "m", dtype: nil)
+                #expect((files != nil) == (mlp == means), "\(layout) \(mlp)")
+            }
+        }
+    }
+
+    @Test func whatALayoutCannotSayOfAWindowIsRefused() throws {
+        var config = try Preset.named("tinyllama-120m").config
+        config.slidingWindow = 16
+        for layout in ["meta", "litgpt-early"] {
+            #expect(throws: CheckpointError.self) {
+                try ConfigFile.files(for: Layouts.named(layout), config: config, name: "m", dtype: nil)
+            }
+        }
+        // transformers' Llama has none, whatever the config says.
+        let text = """
+            {"model_type": "TYPE", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 4,
+             "vocab_size": 9, "sliding_window": 16}
+            """
+        for (type, window) in [("llama", nil), ("mistral", 16)] as [(String, Int?)] {
+            #expect(try read(text.replacingOccurrences(of: "TYPE", with: type), as: "config.json").config.slidingWindow == window)
+        }
+    }
+
+    /// What no single-precision number holds could not be computed with, nor be written to GGUF.
+    @Test(arguments: [
+        #""rope_theta": 1e39"#, #""rope_theta": 1e-60"#, #""rope_theta": -1"#, #""rope_theta": 0"#,
+        #""rope_scaling": {"type": "linear", "factor": 1e300}"#, #""rope_scaling": {"type": "linear", "factor": 0}"#,
+        #""model_type": "mistral", "sliding_window": -5"#, #""max_position_embeddings": 9223372036854775807"#,
+    ]) func numbersBeyondReasonAreRefused(_ member: String) throws {
+        let text = """
+            {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 4, "vocab_size": 9, \(member)}
+            """
+        #expect(throws: CheckpointError.self) { try read(text, as: "config.json") }
+    }
+
+    /// transformers 5 reads the base out of either object, before the one at the top.
+    @Test(arguments: [
+        #""rope_scaling": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500000.0}"#,
+        #""rope_scaling": {"rope_type": "default", "rope_theta": 500000.0}, "rope_parameters": null"#,
+        #""rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}, "rope_theta": 10000.0"#,
+    ]) func theBaseMayStandInTheScaling(_ rope: String) throws {
+        let text = """
+            {"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 4,
+             "vocab_size": 9, \(rope)}
+            """
+        #expect(try read(text, as: "config.json").config.ropeTheta == 500_000)
     }
 
     @Test func paddedVocabularyIsWhatTheEmbeddingHas() throws {

@@ -93,7 +93,9 @@ public struct ConfigFile: Sendable {
                 let original = source?.kind == .huggingFace ? source?.document : nil
                 text = JSONValue.object(try config.huggingFaceConfig(dtype: dtype, original: original)).text() + "\n"
             case .litGPT: text = FlatYAML.text(try config.litGPTConfig(name: name))
-            case .litGPTEarly: text = JSONValue.object(try config.litGPTEarlyConfig(name: name)).text() + "\n"
+            case .litGPTEarly:
+                let early = try config.litGPTEarlyConfig(name: name, mlpBiases: layout.holds(.ffnUpBias))
+                text = JSONValue.object(early).text() + "\n"
             case .meta: text = JSONValue.object(try config.metaConfig()).text() + "\n"
             case .gguf, .preset: return nil
             }

@@ -35,6 +35,11 @@ extension ConfigFile {
             throw CheckpointError.unsupported(
                 "keys and values have different widths", file: path, expected: "\(headDim)", found: "\(values)")
         }
+        if let rotated = try keys.integer("rope.dimension_count"), rotated != headDim {
+            throw CheckpointError.unsupported(
+                "only a part of each head is rotated", file: path, place: "\(architecture).rope.dimension_count",
+                expected: "\(headDim)", found: "\(rotated)")
+        }
         let config = ModelConfig(
             architecture: architecture, layers: try keys.required("block_count"), hidden: hidden, heads: heads,
             kvHeads: try keys.integer("attention.head_count_kv"), headDim: headDim,

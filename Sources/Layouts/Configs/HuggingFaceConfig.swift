@@ -23,14 +23,15 @@ extension ModelConfig {
         }
         let hidden = try fields.requiredInteger("hidden_size")
         let heads = try fields.requiredInteger("num_attention_heads")
-        let rope = try fields.object("rope_parameters")
-        var scaling = RoPEScaling.none
-        if let object = try rope ?? fields.object("rope_scaling") { scaling = try RoPEScaling(huggingFace: object) }
+        // The newer object's members stand in the older one too where transformers 5 wrote it by that name.
+        let rope = try fields.object("rope_parameters") ?? fields.object("rope_scaling")
+        var scaling = try rope.map(RoPEScaling.init(huggingFace:)) ?? .none
         let context = try fields.integer("max_position_embeddings") ?? defaults.context
         if case .yarn(let factor, let original) = scaling, original == 0 {
             scaling = .yarn(factor: factor, originalContext: context)
         }
-        var window = try fields.integer("sliding_window")
+        // A Llama has none, whatever its config says.
+        var window = type == "llama" ? nil : try fields.integer("sliding_window")
         // A Mistral config without the key means 4096, with null means none; Qwen2 has a switch beside it.
         if type == "mistral", fields.members["sliding_window"] == nil { window = 4096 }
         if type == "qwen2" {

@@ -114,11 +114,14 @@ extension ModelConfig {
     }
 
     /// lit_config.json as early Lit-GPT and TinyLlama's fork read it.
+    /// - Parameter mlpBiases: whether the switch for biases means those of the feed-forward layers too, as in early Lit-GPT.
     /// - Throws: `unsupported` for what they cannot say.
-    public func litGPTEarlyConfig(name: String) throws -> JSONObject {
+    public func litGPTEarlyConfig(name: String, mlpBiases: Bool) throws -> JSONObject {
         var out = litCommon(name: name)
-        guard qkvBias == attentionOutputBias, !mlpBias || qkvBias else {
-            throw Self.unsayable("which projections have biases, with one switch for all", found: "qkv_bias \(qkvBias)")
+        guard qkvBias == attentionOutputBias, mlpBias == (qkvBias && mlpBiases) else {
+            throw Self.unsayable(
+                "which projections have biases, with one switch for all",
+                found: "Q, K, V \(qkvBias), attention output \(attentionOutputBias), feed-forward \(mlpBias)")
         }
         out["bias"] = .bool(qkvBias)
         guard headDim * heads == hidden else {

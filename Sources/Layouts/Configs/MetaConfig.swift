@@ -65,6 +65,7 @@ extension ModelConfig {
             throw refuse("a head width apart from dim / n_heads", found: "\(headDim)")
         }
         if qkvBias || attentionOutputBias || mlpBias { throw refuse("biases", found: "biases") }
+        if let slidingWindow { throw refuse("a sliding window", found: "\(slidingWindow)") }
         var out: JSONObject = [
             "dim": JSONValue(hidden), "n_layers": JSONValue(layers), "n_heads": JSONValue(heads),
             "n_kv_heads": JSONValue(kvHeads), "vocab_size": JSONValue(vocab),
