@@ -61,8 +61,9 @@ struct CompanionFiles: Sendable {
     }
 
     private func configs() throws -> [ModelFile] {
-        try ConfigFile.files(
-            for: request.layout, config: source.config, name: ModelFolder.displayName(of: source.path),
+        let config = source.reader.kind == .gguf ? source.config : try ModelFolder(beside: source.path).completing(source.config)
+        return try ConfigFile.files(
+            for: request.layout, config: config, name: ModelFolder.displayName(of: source.path),
             dtype: plan.steps.first { $0.target.shape.rank > 1 }?.target.dtype, source: source.configFile
         ).map { ModelFile(name: $0.name, bytes: Array($0.text.utf8)) }
     }

@@ -25,7 +25,7 @@ struct TensorPlanner {
     func steps() throws -> [ConversionStep] {
         try source.match.requireComplete(file: source.path)
         var steps: [(order: Int, step: ConversionStep)] = []
-        let common = try commonHalf()
+        let common = try commonHalf(), places = places()
         for spec in try layout.specs(for: source.config) {
             guard let segments = try segments(of: spec) else { continue }
             let from = Set(segments.map(\.tensor)).map { source.reader.tensors[$0].dtype }
@@ -37,13 +37,30 @@ struct TensorPlanner {
             } catch let error as CheckpointError {
                 throw error.at(file: source.path)
             }
-            let order = segments.map(\.tensor).min() ?? 0
+            let order = segments.map { places[$0.tensor] }.min() ?? 0
             steps.append((order, ConversionStep(target: target, origin: .rows(segments), from: widest)))
         }
         guard container == .gguf else { return steps.map(\.step) }
         return steps.enumerated()
             .sorted { ($0.element.order, $0.offset) < ($1.element.order, $1.offset) }
             .map(\.element.step)
+    }
+
+    /// The place of each of the source's tensors in llama.cpp's order: that of a safetensors file goes by names, where the file
+    /// itself has the wider dtypes first (SafetensorsLocal in gguf-py/gguf/utility.py).
+    private func places() -> [Int] {
+        let tensors = source.reader.tensors
+        guard source.reader.kind == .safetensors else { return Array(tensors.indices) }
+        var files: [String: Int] = [:]
+        for tensor in tensors where files[tensor.extent.file.path] == nil { files[tensor.extent.file.path] = files.count }
+        let keys = tensors.map { (file: files[$0.extent.file.path] ?? 0, name: Array($0.name.utf8)) }
+        let sorted = tensors.indices.sorted { a, b in
+            if keys[a].file != keys[b].file { return keys[a].file < keys[b].file }
+            return keys[a].name.lexicographicallyPrecedes(keys[b].name)
+        }
+        var places = [Int](repeating: 0, count: tensors.count)
+        for (place, tensor) in sorted.enumerated() { places[tensor] = place }
+        return places
     }
 
     /// Where the rows of a target tensor lie in the source; nil for an optional tensor that the source does not store.

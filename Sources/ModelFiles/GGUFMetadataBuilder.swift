@@ -120,6 +120,17 @@ public struct GGUFMetadataBuilder: Sendable {
 
     // MARK: Tokenizer
 
+    /// The folder with a config.json that says which tokens are special, where it has none.
+    private func saying(_ config: ModelConfig) -> ModelFolder {
+        guard folder.config == nil else { return folder }
+        var saying = folder, ids = JSONObject()
+        for (role, id) in [("bos", config.bosToken), ("eos", config.eosTokens.first), ("pad", config.padToken)] {
+            ids["\(role)_token_id"] = id.map { JSONValue($0) }
+        }
+        saying.config = .object(ids)
+        return saying
+    }
+
     private func writeTokenizer(to metadata: inout Metadata, warnings: inout [String]) throws {
         if architecture == "llama", let adds = folder.tokenizerConfig?["add_prefix_space"]?.bool {
             metadata["tokenizer.ggml.add_space_prefix"] = .bool(adds)
@@ -135,7 +146,7 @@ public struct GGUFMetadataBuilder: Sendable {
         warnings += vocabulary.warnings
         let isBPE = vocabulary.model == "gpt2"
         let special = try SpecialTokens(
-            folder, vocabulary: isBPE ? nil : vocabulary.tokens.count, loadMerges: isBPE)
+            saying(folder.completing(config)), vocabulary: isBPE ? nil : vocabulary.tokens.count, loadMerges: isBPE)
         special.write(to: &metadata)
         warnings += special.warnings
         if isBPE, special.merges.isEmpty { warnings.append("tokenizer.json has no merges: text will be cut into bytes") }

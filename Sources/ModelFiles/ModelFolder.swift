@@ -2,6 +2,7 @@
 
 internal import Bytes
 public import JSONText
+public import Tensors
 public import Tokenizers
 
 /// What lies beside a model's weights, parsed. Files that are not there are nil.
@@ -79,6 +80,25 @@ public struct ModelFolder: Sendable {
             warnings.append("the model card is left out: \(error)")
         }
         try readAdditionalTemplates(Paths.join(folder, "additional_chat_templates"), text)
+    }
+
+    /// A config with the special tokens that it does not say. Lit-GPT's and Meta's say none, but what lies beside them does:
+    /// generation_config.json, else tokenizer.model. A config.json is left as it is, since its silence means transformers' own.
+    public func completing(_ config: ModelConfig) -> ModelConfig {
+        guard self.config == nil else { return config }
+        var completed = config
+        func said(_ key: String) -> [Int] {
+            let value = generationConfig?[key]
+            return (value?.array ?? [value].compactMap { $0 }).compactMap(\.integer).filter { $0 >= 0 }
+        }
+        func own(_ id: Int?) -> [Int] { [id].compactMap { $0 }.filter { $0 >= 0 } }
+        if config.bosToken == nil { completed.bosToken = (said("bos_token_id") + own(sentencePiece?.bosID)).first }
+        if config.eosTokens.isEmpty {
+            let eos = said("eos_token_id")
+            completed.eosTokens = eos.isEmpty ? own(sentencePiece?.eosID) : eos
+        }
+        if config.padToken == nil { completed.padToken = said("pad_token_id").first }
+        return completed
     }
 
     private mutating func readAddedTokens(_ json: JSONValue, file: String) throws {

@@ -32,29 +32,49 @@ public enum RoPEFactors {
 
     /// The scaling whose factors these are: the way back, for a GGUF that is converted to a form with a config.
     ///
-    /// The largest factor is `factor` itself; with the published bounds 1 and 4 each factor between 1 and that one gives
-    /// the original context.
+    /// The largest factor is `factor` itself. Those between 1 and it lie on a line over the reciprocal wavelength, from which the
+    /// original context and the upper bound come as multiples of the lower one: only their ratios show in the factors, so the
+    /// lower bound is taken for 1, as in every published model, or for the next small number that makes the context whole.
     /// - Returns: `none` when all factors are 1; nil when the factors are no Llama 3's.
     public static func scaling(of factors: [Float], in config: ModelConfig) -> RoPEScaling? {
         guard factors.count == config.headDim / 2, let largest = factors.max(), largest.isFinite,
             factors.allSatisfy({ $0 >= 1 })
         else { return nil }
         if largest == 1 { return RoPEScaling.none }
-        // Without one between, any context does that gives these factors; it is a power of two in every published model.
-        var contexts = [8192] + (4...24).map { 1 << $0 }
-        if let index = factors.firstIndex(where: { $0 > 1 && $0 < largest }) {
-            let wavelength = 2 * Double.pi * pow(config.ropeTheta ?? 10000, Double(2 * index) / Double(config.headDim))
-            let smooth = (1 / Double(factors[index]) - 1 / Double(largest)) / (1 - 1 / Double(largest))
-            let context = wavelength * (1 + 3 * smooth)
-            if context >= 1, context < 1e9 { contexts = [Int(context.rounded())] }
+        /// The reciprocal wavelength of a pair, and how far its factor lies from the largest (0) to 1 (1).
+        func point(_ index: Int) -> (x: Double, smooth: Double) {
+            let turns = pow(config.ropeTheta ?? 10000, -Double(2 * index) / Double(config.headDim)) / (2 * Double.pi)
+            return (turns, (1 / Double(factors[index]) - 1 / Double(largest)) / (1 - 1 / Double(largest)))
         }
-        for original in contexts {
-            var tried = config
-            tried.ropeScaling = .llama3(
-                factor: Double(largest), lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: original)
-            // The last bits depend on who computed them.
-            if let values = values(for: tried), zip(values, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * $1 }) {
-                return tried.ropeScaling
+        let between = factors.indices.filter { factors[$0] > 1 && factors[$0] < largest }
+        // The published upper bound; where there are two points, that of their line; else what is usual.
+        var bounds: [Double] = [4]
+        if let first = between.first, let last = between.last, first < last {
+            let (a, b) = (point(first), point(last))
+            let slope = (a.smooth - b.smooth) / (a.x - b.x)
+            bounds.append(((1 - 1 / (a.smooth - slope * a.x)) * 1000).rounded() / 1000)
+        } else {
+            bounds += [2, 8, 16, 3, 6]
+        }
+        for low in between.isEmpty ? [1.0] : [1, 2, 3, 4, 6, 8] {
+            for high in bounds where high.isFinite && high > 1 {
+                // Without a factor between, any context does that gives these; it is a power of two in every published model.
+                var contexts = [8192] + (4...24).map { 1 << $0 }
+                if let index = between.first {
+                    let (x, smooth) = point(index)
+                    let context = low * (1 + (high - 1) * smooth) / x
+                    contexts = context >= 1 && context < 1e9 ? [Int(context.rounded())] : []
+                }
+                for original in contexts {
+                    var tried = config
+                    tried.ropeScaling = .llama3(
+                        factor: Double(largest), lowFrequencyFactor: low, highFrequencyFactor: low * high,
+                        originalContext: original)
+                    // The last bits depend on who computed them.
+                    if let values = values(for: tried), zip(values, factors).allSatisfy({ abs($0 - $1) <= 1e-4 * $1 }) {
+                        return tried.ropeScaling
+                    }
+                }
             }
         }
         return nil

@@ -20,6 +20,20 @@ import Testing
         }
     }
 
+    /// What no model was published with: the same factors come from other numbers in the same ratios.
+    @Test(arguments: [(2.0, 4.0), (1.0, 8.0), (2.0, 7.0), (1.0, 2.0), (1.5, 6.0)])
+    func otherBoundsComeBackAsTheSameFactors(low: Double, high: Double) throws {
+        for (factor, original, headDim) in [(8.0, 8192, 64), (32.0, 8192, 128), (4.0, 64, 16)] {
+            var config = Self.config(
+                .llama3(factor: factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext: original))
+            config.headDim = headDim
+            let values = try #require(RoPEFactors.values(for: config))
+            config.ropeScaling = try #require(RoPEFactors.scaling(of: values, in: config))
+            let again = try #require(RoPEFactors.values(for: config))
+            #expect(zip(values, again).allSatisfy { abs($0 - $1) <= 1e-4 * $0 }, "\(config.ropeScaling)")
+        }
+    }
+
     @Test func withoutAFactorBetweenAnEqualScalingIsFound() throws {
         let scaling = RoPEScaling.llama3(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 32)
         let narrow = ModelConfig(
