@@ -243,9 +243,13 @@ private struct YAMLReader {
             var flow = FlowReader(text)
             return flow.whole()
         case UInt8(ascii: "\""), UInt8(ascii: "'"):
-            var text = first
-            while Self.quoted(text[...]) == nil, at < lines.count {
-                text += " " + Self.trimmed(lines[at][...])
+            let quote: UInt8 = first.utf8.first == UInt8(ascii: "'") ? UInt8(ascii: "'") : UInt8(ascii: "\"")
+            var text = first, escaped = false
+            var isClosed = Self.closes(first.utf8.dropFirst(), quote, escaped: &escaped)
+            while !isClosed, at < lines.count {
+                let line = " " + String(Self.trimmed(lines[at][...]))
+                isClosed = Self.closes(line.utf8[...], quote, escaped: &escaped)
+                text += line
                 at += 1
             }
             guard let (value, rest) = Self.quoted(text[...]) else { return nil }
@@ -340,6 +344,26 @@ private struct YAMLReader {
         case "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF": .bool(false)
         default: .string(text)
         }
+    }
+
+    /// Whether a line of a quoted text, behind the opening quote, has the closing one: every line is looked at once.
+    /// - Parameter escaped: whether the line before ended in a backslash; then whether this one does.
+    private static func closes(_ line: Substring.UTF8View, _ quote: UInt8, escaped: inout Bool) -> Bool {
+        var index = line.startIndex
+        while index < line.endIndex {
+            let byte = line[index]
+            index = line.index(after: index)
+            if escaped {
+                escaped = false
+            } else if byte == quote {
+                // Two single quotes are one that belongs to the text.
+                guard quote == UInt8(ascii: "'"), index < line.endIndex, line[index] == quote else { return true }
+                index = line.index(after: index)
+            } else if byte == UInt8(ascii: "\\"), quote == UInt8(ascii: "\"") {
+                escaped = true
+            }
+        }
+        return false
     }
 
     /// The text between the quotes that `text` begins with, and what follows; nil when they are not closed.

@@ -38,6 +38,22 @@ import Testing
         #expect(!matter.skipped.isEmpty)
     }
 
+    /// However many lines a quoted text has, each is read once.
+    @Test func quotedTextsGoOnOverLines() {
+        let lines = String(repeating: " y\n", count: 250_000), words = String(repeating: " y", count: 250_000)
+        for quote in ["\"", "'"] {
+            let open = FrontMatter(card: "---\nname: \(quote)x\n\(lines)---\n")
+            #expect(open.entries.isEmpty && !open.skipped.isEmpty)
+            let closed = FrontMatter(card: "---\nname: \(quote)x\n\(lines) z\(quote) # end\n---\n")
+            let isWhole = closed.entries["name"]?.string == "x\(words) z"
+            #expect(isWhole, "what stands between \(quote)")
+        }
+        // What looks like the end of a text at the end of a line.
+        let marks = FrontMatter(card: "---\na: 'b''\n c''d'\nb: \"c\\\n \\\"d\\\\\"\n---\n")
+        #expect(marks.entries["a"] == "b' c'd")
+        #expect(marks.entries["b"] == "c \"d\\")
+    }
+
     /// Damaged and hostile cards neither trap nor take long.
     @Test func anythingIsReadWithoutHarm() {
         let card = "---\nlicense: [a, {b: \"c\\u00e9\"}, 'd''e']\ntags:\n- - - x\n  y: |\n    z\n  - >-\n w\n---\n"
