@@ -119,11 +119,29 @@ public struct ChatTemplate: Sendable, Hashable {
 
     /// The whole system turn that stands in one literal. (Turns put together of literals end theirs before the text.)
     private static func defaultSystem(_ jinja: String) -> String? {
-        for mark in ["<|im_start|>system\\n", "<|im_start|>system\n"] {
-            for range in jinja.ranges(of: mark) {
-                let literal = jinja[range.upperBound...].prefix { $0 != "\"" && $0 != "'" }
-                if let end = literal.firstRange(of: "<|im_end|>"), end.lowerBound > literal.startIndex {
-                    return String(literal[..<end.lowerBound].replacing("\\n", with: "\n"))
+        let template = Array(jinja.utf8), turnEnd = Array("<|im_end|>".utf8)
+        func stands(_ mark: [UInt8], at place: Int) -> Bool {
+            template[place] == mark[0] && template[place...].starts(with: mark)
+        }
+        for mark in ["<|im_start|>system\\n", "<|im_start|>system\n"].map({ Array($0.utf8) }) {
+            // Where the text of a turn begins whose literal has not ended yet.
+            var begin: Int?
+            var at = 0
+            while at < template.count {
+                if template[at] == UInt8(ascii: "\"") || template[at] == UInt8(ascii: "'") {
+                    begin = nil
+                    at += 1
+                } else if let start = begin, stands(turnEnd, at: at) {
+                    guard at == start else {
+                        return String(decoding: template[start..<at], as: UTF8.self).replacing("\\n", with: "\n")
+                    }
+                    begin = nil
+                    at += turnEnd.count
+                } else if begin == nil, stands(mark, at: at) {
+                    at += mark.count
+                    begin = at
+                } else {
+                    at += 1
                 }
             }
         }

@@ -1,33 +1,92 @@
 // Tokens that are found in text whole, before any other splitting.
 
+/// A tree over the tokens' bytes: what a token costs to find is its own length, however many there are.
 struct SpecialTokens: Sendable {
-    private struct Entry: Sendable {
-        let bytes: [UInt8]
-        let id: Int
+    /// Tokens that have their first bytes in common. Between two nodes stand all bytes in which their tokens agree.
+    private struct Node: Sendable {
+        /// In `labels`: what these tokens go on with after the node above.
+        var label: Range<Int>
+        /// In `nodes`: those below, in the order of their labels' first bytes.
+        var children = 0..<0
+        /// The token that ends here.
+        var id: Int?
     }
-    /// By first byte, the longest first.
-    private var entries: [UInt8: [Entry]] = [:]
+    private var labels: [UInt8] = []
+    private var nodes = [Node(label: 0..<0)]
 
+    /// The first of equal tokens counts.
     init(_ tokens: [(text: String, id: Int)]) {
-        for (text, id) in tokens {
-            let bytes = Array(text.utf8)
-            guard let first = bytes.first else { continue }
-            entries[first, default: []].append(Entry(bytes: bytes, id: id))
+        let bytes: [UInt8] = tokens.flatMap { $0.text.utf8 }
+        let starts = tokens.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.text.utf8.count) }
+        /// The byte at a place of a token, and one more; 0 behind its end.
+        func key(_ token: Int, _ place: Int) -> Int {
+            let at = starts[token] + place
+            return at < starts[token + 1] ? Int(bytes[at]) + 1 : 0
         }
-        for key in entries.keys { entries[key]?.sort { $0.bytes.count > $1.bytes.count } }
+
+        // Tokens of one node stand side by side.
+        var order = tokens.indices.filter { !tokens[$0].text.isEmpty }
+        var pending = [(node: 0, members: 0..<order.count, depth: 0)]
+        while let (node, members, depth) = pending.popLast() {
+            // Sorted by the byte at `depth`, equal ones in the order they had.
+            let unsorted = Array(order[members])
+            var ends = [Int](repeating: 0, count: 257)
+            for token in unsorted { ends[key(token, depth)] += 1 }
+            var sum = members.lowerBound
+            for value in ends.indices {
+                let count = ends[value]
+                ends[value] = sum
+                sum += count
+            }
+            for token in unsorted {
+                let value = key(token, depth)
+                order[ends[value]] = token
+                ends[value] += 1
+            }
+            if ends[0] > members.lowerBound { nodes[node].id = tokens[order[members.lowerBound]].id }
+
+            let firstChild = nodes.count
+            for value in 1...256 where ends[value] > ends[value - 1] {
+                let group = ends[value - 1]..<ends[value], first = order[group.lowerBound]
+                var end = depth + 1
+                while key(first, end) > 0, order[group].allSatisfy({ key($0, end) == key(first, end) }) { end += 1 }
+                let start = labels.count
+                labels.append(contentsOf: bytes[starts[first] + depth..<starts[first] + end])
+                nodes.append(Node(label: start..<labels.count, id: group.count == 1 ? tokens[first].id : nil))
+                if group.count > 1 { pending.append((node: nodes.count - 1, members: group, depth: end)) }
+            }
+            nodes[node].children = firstChild..<nodes.count
+        }
     }
 
-    var isEmpty: Bool { entries.isEmpty }
+    var isEmpty: Bool { nodes.count == 1 }
 
     /// The longest token that begins at an offset.
     func match(in text: UnsafeBufferPointer<UInt8>, at offset: Int) -> (length: Int, id: Int)? {
-        guard let candidates = entries[text[offset]] else { return nil }
-        for candidate in candidates where candidate.bytes.count <= text.count - offset {
-            if text[offset..<offset + candidate.bytes.count].elementsEqual(candidate.bytes) {
-                return (candidate.bytes.count, candidate.id)
+        var node = nodes[0], at = offset
+        var longest: (length: Int, id: Int)?
+        while at < text.count, let next = child(of: node, beginning: text[at]) {
+            node = nodes[next]
+            var place = node.label.lowerBound + 1
+            at += 1
+            while place < node.label.upperBound, at < text.count, labels[place] == text[at] {
+                place += 1
+                at += 1
             }
+            guard place == node.label.upperBound else { break }
+            if let id = node.id { longest = (at - offset, id) }
         }
-        return nil
+        return longest
+    }
+
+    private func child(of node: Node, beginning byte: UInt8) -> Int? {
+        var low = node.children.lowerBound, high = node.children.upperBound
+        while low < high {
+            let middle = (low + high) / 2
+            if labels[nodes[middle].label.lowerBound] < byte { low = middle + 1 } else { high = middle }
+        }
+        guard low < node.children.upperBound, labels[nodes[low].label.lowerBound] == byte else { return nil }
+        return low
     }
 
     enum Fragment: Equatable {

@@ -23,10 +23,14 @@ public struct Tokenizer: Sendable {
 
     let encoding: Encoding
     let specials: SpecialTokens
+    /// Tokens that are found in every text before its words are; SentencePiece's encoding looks for them itself.
+    let added: SpecialTokens
     /// A space is put in front of a text, and taken away in front of decoded text.
     let prefixesSpace: Bool
     /// Only at the very beginning, not after each special token too.
     let prefixesOnlyFirst: Bool
+    /// Not in front of a text that has one there, as Metaspace does it.
+    let prefixesUnlessThere: Bool
 
     public var count: Int { pieces.count }
 
@@ -41,8 +45,9 @@ public struct Tokenizer: Sendable {
             told = bytes
             progress(bytes)
         }
-        guard special else { return encodeFragment(text, prefix: prefixesSpace, progress: reached) }
-        for fragment in specials.split(text) {
+        let tokens = special ? specials : added
+        if tokens.isEmpty { return encodeFragment(text, prefix: prefixesSpace, progress: reached) }
+        for fragment in tokens.split(text) {
             switch fragment {
             case .token(let id):
                 ids.append(id)
@@ -58,10 +63,13 @@ public struct Tokenizer: Sendable {
     }
 
     private func encodeFragment(_ text: String, prefix: Bool, progress: (Int) -> Void) -> [Int] {
+        let first = text.unicodeScalars.first
         switch encoding {
-        case .sentencePiece(let encoding): encoding.encode(text, prefix: prefix, progress: progress)
+        case .sentencePiece(let encoding):
+            let isThere = prefixesUnlessThere && (first == " " || first == "\u{2581}")
+            return encoding.encode(text, prefix: prefix && !isThere, progress: progress)
         case .byteLevel(let encoding):
-            encoding.encode(prefix && !text.hasPrefix(" ") ? " " + text : text, progress: progress)
+            return encoding.encode(prefix && first != " " ? " " + text : text, progress: progress)
         }
     }
 

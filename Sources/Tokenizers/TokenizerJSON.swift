@@ -54,6 +54,8 @@ public struct TokenizerJSON: Sendable {
     public var splitPattern: String?
     /// A space is put in front of the text.
     public var addPrefixSpace = false
+    /// No space is put in front of a text that has one there.
+    public var prefixUnlessThere = false
     /// The prefix space comes only before the first part of a text with special tokens (Metaspace's "first").
     public var prefixFirstOnly = false
     /// Whether a special token stands before the text in the post-processor's template, and which.
@@ -122,6 +124,8 @@ public struct TokenizerJSON: Sendable {
         for step in Self.steps(json["normalizer"], key: "normalizers") where step["type"]?.string == "Prepend" {
             addPrefixSpace = true
         }
+        enum Digits { case alone, together }
+        var digits: Digits?
         for step in Self.steps(json["pre_tokenizer"], key: "pretokenizers") {
             switch step["type"]?.string {
             case "ByteLevel":
@@ -129,14 +133,17 @@ public struct TokenizerJSON: Sendable {
                 if step["add_prefix_space"]?.bool == true { addPrefixSpace = true }
                 // GPT-2's own pattern, unless a Split came before.
                 if step["use_regex"]?.bool ?? true, splitPattern == nil { splitPattern = "gpt2" }
+            case "Digits": digits = step["individual_digits"]?.bool ?? false ? .alone : .together
             case "Split": splitPattern = step["pattern"]?["Regex"]?.string ?? splitPattern
             case "Metaspace":
                 let scheme = step["prepend_scheme"]?.string
                 addPrefixSpace = scheme.map { $0 != "never" } ?? (step["add_prefix_space"]?.bool ?? true)
                 prefixFirstOnly = scheme == "first"
+                prefixUnlessThere = true
             default: break
             }
         }
+        if let digits { splitPattern = digits == .alone && splitPattern == "gpt2" ? "smollm" : "Digits and \(splitPattern ?? "no pattern")" }
         if Self.steps(json["decoder"], key: "decoders").contains(where: { $0["type"]?.string == "ByteLevel" }) {
             byteLevel = true
         }

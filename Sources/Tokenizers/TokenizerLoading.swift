@@ -103,8 +103,8 @@ extension Tokenizer {
             self.init(
                 sentencePiece: pieces, types: types, order: .pairs(pairs), byteFallback: json.byteFallback,
                 removesExtraSpaces: false, escapesSpaces: true, spaceAsSuffix: false,
-                prefixesSpace: json.addPrefixSpace, prefixesOnlyFirst: json.prefixFirstOnly, config: config, bos: nil,
-                eos: nil)
+                prefixesSpace: json.addPrefixSpace, prefixesOnlyFirst: json.prefixFirstOnly,
+                prefixesUnlessThere: json.prefixUnlessThere, config: config, bos: nil, eos: nil)
         }
     }
 
@@ -201,7 +201,7 @@ extension Tokenizer {
     private init(
         sentencePiece pieces: [String], types: [PieceType], order: SentencePieceEncoding.Order, byteFallback: Bool,
         removesExtraSpaces: Bool, escapesSpaces: Bool, spaceAsSuffix: Bool, prefixesSpace: Bool,
-        prefixesOnlyFirst: Bool, config: TokenizerConfig, bos: Int?, eos: Int?
+        prefixesOnlyFirst: Bool, prefixesUnlessThere: Bool = false, config: TokenizerConfig, bos: Int?, eos: Int?
     ) {
         // Control, unknown and byte pieces are not found in text.
         let table = PieceTable(pieces) { [.normal, .userDefined, .unused].contains(types[$0]) }
@@ -219,7 +219,7 @@ extension Tokenizer {
         self.init(
             title: "SentencePiece BPE" + (byteFallback ? " with byte fallback" : ""), pieces: pieces, types: types,
             encoding: .sentencePiece(encoding), prefixesSpace: prefixesSpace, prefixesOnlyFirst: prefixesOnlyFirst,
-            config: config, bos: bos, eos: eos, bosByDefault: true)
+            prefixesUnlessThere: prefixesUnlessThere, config: config, bos: bos, eos: eos, bosByDefault: true)
     }
 
     private init(
@@ -228,21 +228,22 @@ extension Tokenizer {
     ) throws {
         guard let known = WordPattern(regex: pattern ?? "gpt2") else {
             throw CheckpointError.unsupported(
-                "an unknown way of splitting text into words", file: file, expected: "GPT-2's, Llama 3's or Qwen2's",
-                found: pattern)
+                "an unknown way of splitting text into words", file: file, expected: "GPT-2's, Llama 3's, Qwen2's or SmolLM's",
+                found: pattern?.escapingControlCharacters)
         }
         let encoding = ByteLevelEncoding(
             table: PieceTable(pieces) { types[$0] == .normal }, pairs: pairs, pattern: known,
             ignoresMerges: ignoresMerges, unknownID: types.firstIndex(of: .unknown))
         self.init(
             title: "byte-level BPE (\(known.rawValue))", pieces: pieces, types: types, encoding: .byteLevel(encoding),
-            prefixesSpace: prefixesSpace, prefixesOnlyFirst: true, config: config, bos: bos, eos: eos,
-            bosByDefault: known == .llama3)
+            prefixesSpace: prefixesSpace, prefixesOnlyFirst: true, prefixesUnlessThere: false, config: config, bos: bos,
+            eos: eos, bosByDefault: known == .llama3)
     }
 
     private init(
         title: String, pieces: [String], types: [PieceType], encoding: Encoding, prefixesSpace: Bool,
-        prefixesOnlyFirst: Bool, config: TokenizerConfig, bos: Int?, eos: Int?, bosByDefault: Bool
+        prefixesOnlyFirst: Bool, prefixesUnlessThere: Bool, config: TokenizerConfig, bos: Int?, eos: Int?,
+        bosByDefault: Bool
     ) {
         self.title = title
         self.pieces = pieces
@@ -250,10 +251,16 @@ extension Tokenizer {
         self.encoding = encoding
         self.prefixesSpace = prefixesSpace
         self.prefixesOnlyFirst = prefixesOnlyFirst
+        self.prefixesUnlessThere = prefixesUnlessThere
         let named = types.indices.filter { types[$0] == .control || types[$0] == .userDefined }
         var specialTokens = named.map { (text: pieces[$0], id: $0) }
         if let unknown = types.firstIndex(of: .unknown) { specialTokens.append((pieces[unknown], unknown)) }
         specials = SpecialTokens(specialTokens)
+        if case .byteLevel = encoding {
+            added = SpecialTokens(types.indices.filter { types[$0] == .userDefined }.map { (text: pieces[$0], id: $0) })
+        } else {
+            added = SpecialTokens([])
+        }
         func id(_ role: String) -> Int? {
             config.specialTokens[role].flatMap { content in named.first { pieces[$0] == content } }
         }

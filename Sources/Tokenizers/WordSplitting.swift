@@ -1,8 +1,9 @@
-// How byte-level tokenizers split text into words before merging, written by hand for the three patterns in use.
+// How byte-level tokenizers split text into words before merging, written by hand for the patterns in use.
 //
 // GPT-2:   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // Llama 3: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 // Qwen2:   as Llama 3, with \p{N} in place of \p{N}{1,3}
+// SmolLM:  \p{N} first, then GPT-2's on what lies between
 // \p{L}, \p{N} and \s are Unicode's general categories L and N and the property White_Space.
 
 /// A known splitting pattern.
@@ -10,6 +11,7 @@ public enum WordPattern: String, Sendable, CaseIterable {
     case gpt2
     case llama3
     case qwen2
+    case smollm
 
     /// The pattern of a tokenizer.json's Split step, or of a GGUF file's `tokenizer.ggml.pre`; nil when unknown.
     init?(regex: String) {
@@ -17,6 +19,7 @@ public enum WordPattern: String, Sendable, CaseIterable {
         case "gpt2", "gpt-2": self = .gpt2
         case "llama-bpe", "llama3", "llama-v3", "smaug-bpe": self = .llama3
         case "qwen2": self = .qwen2
+        case "smollm", "minerva-7b": self = .smollm
         default:
             guard regex.contains(#"[^\r\n\p{L}\p{N}]?\p{L}+"#), regex.contains(#"\s*[\r\n]+"#) else {
                 guard regex.contains(#" ?\p{L}+| ?\p{N}+"#) else { return nil }
@@ -39,15 +42,19 @@ package struct WordSplitter: Sequence, IteratorProtocol {
     private let classes: [Class]
     /// Where the next word begins.
     private var at = 0
+    /// Where what is split now ends: the text, or what comes before its next number.
+    private var limit: Int
 
     package init(_ text: String, _ pattern: WordPattern) {
         self.pattern = pattern
         scalars = Array(text.unicodeScalars)
         classes = scalars.map(Self.classify)
+        limit = pattern == .smollm ? 0 : scalars.count
     }
 
     package mutating func next() -> String? {
         guard at < scalars.count else { return nil }
+        if at == limit { limit = classes[at] == .number ? at + 1 : classes[at...].firstIndex(of: .number) ?? classes.count }
         let end = wordEnd(at)
         var word = String.UnicodeScalarView()
         word.append(contentsOf: scalars[at..<end])
@@ -72,12 +79,12 @@ package struct WordSplitter: Sequence, IteratorProtocol {
         }
     }
 
-    private func isClass(_ wanted: Class, _ at: Int) -> Bool { at < classes.count && classes[at] == wanted }
+    private func isClass(_ wanted: Class, _ at: Int) -> Bool { at < limit && classes[at] == wanted }
     private func isBlank(_ at: Int) -> Bool { isClass(.space, at) || isClass(.newline, at) }
 
     private func run(_ wanted: Class, from at: Int, most: Int = .max) -> Int {
         var end = at
-        while end < classes.count, end - at < most, classes[end] == wanted { end += 1 }
+        while end < limit, end - at < most, classes[end] == wanted { end += 1 }
         return end
     }
 
@@ -86,7 +93,7 @@ package struct WordSplitter: Sequence, IteratorProtocol {
         if let end = contraction(at) { return end }
         let isSpaceChar = scalars[at] == " "
         switch pattern {
-        case .gpt2:
+        case .gpt2, .smollm:
             let start = isSpaceChar ? at + 1 : at
             for wanted in [Class.letter, .number, .other] where isClass(wanted, start) {
                 return run(wanted, from: start)
@@ -110,17 +117,17 @@ package struct WordSplitter: Sequence, IteratorProtocol {
             if classes[end] == .newline { lastNewline = end }
             end += 1
         }
-        if pattern != .gpt2, let lastNewline { return lastNewline + 1 }
+        if pattern == .llama3 || pattern == .qwen2, let lastNewline { return lastNewline + 1 }
         // The last blank before a word belongs to the word, unless it is the only one.
-        if end < scalars.count, end - at > 1 { return end - 1 }
+        if end < limit, end - at > 1 { return end - 1 }
         return Swift.max(end, at + 1)
     }
 
     private func contraction(_ at: Int) -> Int? {
-        guard scalars[at] == "'", at + 1 < scalars.count else { return nil }
+        guard scalars[at] == "'", at + 1 < limit else { return nil }
         func letter(_ index: Int) -> Character? {
-            guard index < scalars.count else { return nil }
-            if pattern == .gpt2 { return Character(scalars[index]) }
+            guard index < limit else { return nil }
+            if pattern == .gpt2 || pattern == .smollm { return Character(scalars[index]) }
             // Case folding makes an s of the long s.
             if scalars[index].value == 0x17f { return "s" }
             guard scalars[index].isASCII else { return nil }

@@ -65,6 +65,19 @@ import Tokenizers
                 == "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")
     }
 
+    /// However many turns a template has, it is read once.
+    @Test func findsTheDefaultSystemInALongTemplate() throws {
+        let turns = [ChatMessage(.user, "Hi")]
+        let prompt = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+        for part in ["<|im_start|>system\n", "<|im_start|>system\\n<|im_end|>"] {
+            let long = String(repeating: part, count: 50_000)
+            let open = try #require(ChatTemplate(jinja: long))
+            #expect(try open.prompt(turns) == prompt)
+            let closed = try #require(ChatTemplate(jinja: long + "'<|im_start|>system\\nBe\\nbrief.<|im_end|>'"))
+            #expect(try closed.prompt(turns) == "<|im_start|>system\nBe\nbrief.<|im_end|>\n" + prompt)
+        }
+    }
+
     @Test func refusesATemplateOfAnotherForm() throws {
         let tokenizer = try Self.tokenizer(template: "{{ messages[0].content }}")
         #expect(throws: CheckpointError.self) { try ChatTemplate(of: tokenizer) }

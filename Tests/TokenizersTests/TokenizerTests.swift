@@ -55,6 +55,22 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(tokenizer.decode([2], special: true) == "</s>")
     }
 
+    /// However many tokens begin alike: the longest one, and of equal ones the first.
+    @Test func findsTheLongestOfManySpecialTokens() throws {
+        let stem = String(repeating: "a", count: 1000)
+        let tokens = (0..<4000).map { "\(stem)b\($0)" } + ["a<", "a<b", "a<b>c", "<", "a<b"]
+        let added = tokens.enumerated().map { #"{"id": \#($0.offset + 3), "content": "\#($0.element)", "special": true}"# }
+        let tokenizer = try Self.tokenizer(
+            json: """
+                {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, ">": 2}, "merges": []},
+                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+                 "added_tokens": [\(added.joined(separator: ", "))]}
+                """)
+        let text = String(repeating: "a", count: 50_000)
+        #expect(tokenizer.encode(text, special: true) == Array(repeating: 0, count: 50_000))
+        #expect(tokenizer.encode(stem + "b12a<b>a<b>ca<", special: true) == [15, 4004, 2, 4005, 4003])
+    }
+
     @Test func splitsWordsAsTheRegularExpressionsDo() throws {
         let cases = try #require(try JSONText.read(golden + "/word-splitting.json").array)
         #expect(cases.count == 150)
@@ -81,6 +97,47 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(tokenizer.encode("ab<|eot_id|>c", special: true) == [3, 8, 2])
         #expect(tokenizer.decode([3, 7]) == "ab ab")
         #expect(tokenizer.eosIDs == [8])
+    }
+
+    /// A token that is added to the vocabulary and no control token is part of the text: found whether asked for or not.
+    @Test func findsAddedTokensInEveryText() throws {
+        let json = Self.byteLevel.replacingOccurrences(
+            of: "\"special\": true}", with: "\"special\": true}, {\"id\": 9, \"content\": \"<tool>\", \"special\": false}")
+        let tokenizer = try Self.tokenizer(json: json)
+        #expect(tokenizer.encode("ab<tool>c") == [3, 9, 2])
+        #expect(tokenizer.encode("ab<tool>c<|eot_id|>", special: true) == [3, 9, 2, 8])
+    }
+
+    /// As tokenizers 0.23 splits for SmolLM: numbers alone, then GPT-2's pattern on what lies between.
+    @Test func splitsOffEveryNumberForSmolLM() throws {
+        let words = { (text: String) in Array(WordSplitter(text, .smollm)) }
+        #expect(words("123 4567") == ["1", "2", "3", " ", "4", "5", "6", "7"])
+        #expect(words("a1 b  2c's  d") == ["a", "1", " b", "  ", "2", "c", "'s", " ", " d"])
+        #expect(words("x²½\n\n7") == ["x", "²", "½", "\n\n", "7"])
+        #expect(words("") == [])
+        let json = { (steps: String) in
+            Self.byteLevel.replacingOccurrences(
+                of: #"{"type": "ByteLevel", "add_prefix_space": false}"#,
+                with: #"{"type": "Sequence", "pretokenizers": [\#(steps), {"type": "ByteLevel", "add_prefix_space": false}]}"#)
+        }
+        #expect(try Self.tokenizer(json: json(#"{"type": "Digits", "individual_digits": true}"#)).title.contains("smollm"))
+        #expect(throws: CheckpointError.self) {
+            try Self.tokenizer(json: json(#"{"type": "Digits", "individual_digits": false}"#))
+        }
+    }
+
+    /// Metaspace puts no space in front of a text that has one there; the older Prepend always does.
+    @Test func aSpaceInFrontIsEnoughForMetaspace() throws {
+        let model = #""model": {"type": "BPE", "vocab": {"▁": 0, "a": 1, "▁a": 2}, "merges": ["▁ a"]}"#
+        let metaspace = try Self.tokenizer(
+            json: "{\(model), \"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"▁\", \"prepend_scheme\": \"first\"}}")
+        #expect(metaspace.encode("a") == [2] && metaspace.encode(" a") == [2] && metaspace.encode("  a") == [0, 2])
+        let prepend = try Self.tokenizer(
+            json: """
+                {\(model), "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
+                 {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}}
+                """)
+        #expect(prepend.encode("a") == [2] && prepend.encode(" a") == [0, 2])
     }
 
     /// Text is cut where no piece has the two characters side by side; what comes out is what merging all of it gives, spaces that
