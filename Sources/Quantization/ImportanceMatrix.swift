@@ -23,12 +23,17 @@ public struct ImportanceMatrix: Sendable, Equatable {
 
     /// Takes one tensor's sums of squares and their counts, as GGUF files hold them: `counts` has one number a matrix
     /// (one for a tensor without experts), and what was never used weighs one.
-    /// - Throws: `malformed` when the sums are no whole number of columns a count, or not finite.
+    /// - Throws: `malformed` when the sums are no whole number of columns a count, or what no squares and counts are.
     public mutating func add(name: String, sums: [Float], counts: [Float]) throws {
         guard !counts.isEmpty, !sums.isEmpty, sums.count % counts.count == 0 else {
             throw CheckpointError.malformed(
                 "sums and counts do not fit each other", place: name, expected: "one count a matrix",
                 found: "\(sums.count) sums, \(counts.count) counts")
+        }
+        if let count = counts.first(where: { !($0 >= 0 && $0.isFinite) }) {
+            throw CheckpointError.malformed(
+                "the importance matrix holds a count that is none", place: name, expected: "a number of at least 0",
+                found: "\(count)", remedy: "make the matrix again")
         }
         let columns = sums.count / counts.count
         var weights = sums
@@ -42,12 +47,15 @@ public struct ImportanceMatrix: Sendable, Equatable {
         try set(name: name, weights: weights)
     }
 
+    /// Above any mean of squares that a model gives, and small enough that sums of it times squared weights are numbers.
+    private static let heaviest: Float = 1e24
+
     /// Takes one tensor's weights as they are.
     public mutating func set(name: String, weights: [Float]) throws {
-        guard weights.allSatisfy(\.isFinite) else {
+        if let weight = weights.first(where: { !($0 >= 0 && $0 <= Self.heaviest) }) {
             throw CheckpointError.malformed(
-                "the importance matrix holds a value that is no number", place: name,
-                remedy: "make the matrix again; the model may give NaN on the text")
+                "the importance matrix holds what is no mean of squares", place: name, expected: "0 ... \(Self.heaviest)",
+                found: "\(weight)", remedy: "make the matrix again; the model may give NaN on the text")
         }
         entries[name] = weights
     }

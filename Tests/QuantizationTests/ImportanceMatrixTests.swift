@@ -51,7 +51,13 @@ import Testing
         #expect(matrix.entries["experts"] == [1, 2, 1, 1])
         #expect(throws: CheckpointError.self) { try matrix.add(name: "x", sums: [1, 2, 3], counts: [1, 1]) }
         #expect(throws: CheckpointError.self) { try matrix.add(name: "x", sums: [1], counts: []) }
-        #expect(throws: CheckpointError.self) { try matrix.add(name: "x", sums: [.nan], counts: [1]) }
+        for (sum, count) in [
+            (Float.nan, Float(1)), (-1, 1), (3e38, 1), (1, .infinity), (1, .nan), (1, -1), (.infinity, .infinity),
+        ] {
+            #expect(throws: CheckpointError.self, "\(sum) \(count)") {
+                try matrix.add(name: "x", sums: [sum], counts: [count])
+            }
+        }
     }
 
     @Test func weightsMustFitTheTensor() throws {
