@@ -99,7 +99,11 @@ struct RowOrder {
             let one = energy(paired)
             let other = energy(inverse)
             let best = max(one, other)
-            guard now > 0, best > now * Self.evidence else { continue }
+            // Squared cosines of n pairs of random rows sum up to n over their width, with an error of sqrt(2n) over it; the
+            // best of several that lies six errors above is no chance.
+            let pairs = Double(config.heads * config.headDim)
+            let chance = 6 * (4 * pairs).squareRoot() / Double(q.shape.columns)
+            guard now > 0, best > now * Self.evidence, best > now + chance else { continue }
             findings.append(
                 Finding(
                     .rowOrder, .warning, tensor: source.reader.tensors[k.runs[0].tensor].name,
