@@ -38,7 +38,7 @@ struct LayerTrials {
     /// What brings the layer's own error down, the strongest first; a second fault is looked for behind the first.
     /// - Parameter preferred: a fault that another layer had: tried before all others.
     func hints(before: Double, preferred: String?) throws -> [ParityHint] {
-        if let constant = constants(before: before) { return [constant] }
+        if let constant = try constants(before: before) { return [constant] }
         var weights = probe.right.layers[layer]
         var error = before
         var hints: [ParityHint] = []
@@ -64,7 +64,7 @@ struct LayerTrials {
             for trial in group.sorted(by: { a, _ in a.code == preferred }) {
                 var changed = weights
                 guard (try? trial.change(&changed)) != nil else { continue }
-                let after = probe.ownError(layer, with: changed)
+                let after = try probe.ownError(layer, with: changed)
                 if after < best?.error ?? (0.5 * error) { best = (trial, after) }
                 if after < 1e-3 * error { return (trial, after) }
             }
@@ -76,12 +76,12 @@ struct LayerTrials {
 
     // MARK: Constants of the whole model
 
-    private func constants(before: Double) -> ParityHint? {
+    private func constants(before: Double) throws -> ParityHint? {
         let right = probe.right, left = probe.left
         let saved = (right.rope, right.normEps)
         defer { (right.rope, right.normEps) = saved }
-        func hint(_ code: String, _ title: String) -> ParityHint? {
-            let after = probe.ownError(layer)
+        func hint(_ code: String, _ title: String) throws -> ParityHint? {
+            let after = try probe.ownError(layer)
             guard after < 0.2 * before else { return nil }
             return ParityHint(
                 code: code, layer: layer,
@@ -90,7 +90,7 @@ struct LayerTrials {
         }
         if right.normEps != left.normEps {
             right.normEps = left.normEps
-            if let hint = hint("norm_eps", "using the reference's norm epsilon, \(left.normEps) in place of \(saved.1),") {
+            if let hint = try hint("norm_eps", "using the reference's norm epsilon, \(left.normEps) in place of \(saved.1),") {
                 return hint
             }
             right.normEps = saved.1
@@ -98,7 +98,7 @@ struct LayerTrials {
         guard left.config.headDim == right.config.headDim else { return nil }
         right.rope = left.rope
         let bases = (left.config.ropeTheta ?? 10000, right.config.ropeTheta ?? 10000)
-        if let hint = hint(
+        if let hint = try hint(
             "rope_base",
             bases.0 != bases.1
                 ? "using the reference's RoPE base, \(bases.0) in place of \(bases.1),"
@@ -201,9 +201,16 @@ struct LayerTrials {
         }
     }
 
+    /// The matrices that have the same shape in both models. The reference's others say nothing of the candidate's, and
+    /// cannot be put in their place.
+    private var comparable: [LayerPart] {
+        let reference = probe.left.layers[layer], candidate = probe.right.layers[layer]
+        return LayerPart.matrices.filter { reference[keyPath: $0.path].hasShape(of: candidate[keyPath: $0.path]) }
+    }
+
     private func scales(_ weights: Transformer.Layer) -> [Trial] {
         let reference = probe.left.layers[layer]
-        var trials = LayerPart.matrices.compactMap { part -> Trial? in
+        var trials = comparable.compactMap { part -> Trial? in
             guard let scale = try? TensorComparison(reference[keyPath: part.path], weights[keyPath: part.path]).scale,
                 abs(scale.factor - 1) > 0.01, scale.error < 0.5
             else { return nil }
@@ -219,7 +226,7 @@ struct LayerTrials {
 
     private func rows(_ weights: Transformer.Layer) -> [Trial] {
         let reference = probe.left.layers[layer]
-        return LayerPart.matrices.compactMap { part in
+        return comparable.compactMap { part in
             guard let faults = try? RowFaults(
                 reference: reference[keyPath: part.path], candidate: weights[keyPath: part.path])
             else { return nil }
@@ -234,7 +241,7 @@ struct LayerTrials {
 
     private func replacements() -> [Trial] {
         let reference = probe.left.layers[layer]
-        return LayerPart.matrices.map { part in
+        return comparable.map { part in
             Trial(code: "tensor", title: "taking the reference's \(part.name)") {
                 $0[keyPath: part.path] = reference[keyPath: part.path]
             }

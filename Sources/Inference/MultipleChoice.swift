@@ -13,6 +13,9 @@ public struct ChoiceQuestion: Sendable, Equatable {
     public var choices: [String]
     /// Index of the right choice.
     public var answer: Int
+    /// Where it was read, for what is said about it.
+    public var file: String?
+    public var line: Int?
 }
 
 public struct TaskScore: Sendable, Equatable {
@@ -48,9 +51,11 @@ extension ChoiceQuestion {
                     expected: #"{"context": "...", "choices": ["...", "..."], "answer": 0}"#)
             }
             let texts = choices.compactMap { $0 }
+            // After a context the blank between the two is left, which lm-evaluation-harness scores as well.
             guard !context.isEmpty || !texts.contains("") else {
                 throw CheckpointError.malformed(
-                    "an empty choice without a context leaves nothing to score", file: path, place: "line \(index + 1)")
+                    "an empty choice without a context leaves nothing to score", file: path, place: "line \(index + 1)",
+                    remedy: "write the choice out, or leave out the question")
             }
             let answer = json["answer"]?.integer ?? json["answer"]?.string.flatMap { texts.firstIndex(of: $0) }
             guard let answer, texts.indices.contains(answer) else {
@@ -59,7 +64,9 @@ extension ChoiceQuestion {
                     expected: "0 ..< \(texts.count) or one of their texts")
             }
             questions.append(
-                ChoiceQuestion(task: json["task"]?.string ?? task, context: context, choices: texts, answer: answer))
+                ChoiceQuestion(
+                    task: json["task"]?.string ?? task, context: context, choices: texts, answer: answer, file: path,
+                    line: index + 1))
         }
         guard !questions.isEmpty else {
             throw CheckpointError.malformed("no questions", file: path, expected: "one JSON object a line")
@@ -78,6 +85,8 @@ extension ChoiceQuestion {
 extension Evaluator {
     /// Scores questions, by task in the order in which they first appear.
     /// - Returns: the scores, and the log-likelihood of each choice of each of the task's questions, in nats.
+    /// - Throws: `malformed` where a choice leaves nothing to score or the model gives no numbers, `unsupported` for
+    ///   tokens that the model does not have.
     public func answer(
         _ questions: [ChoiceQuestion], tokenizer: Tokenizer, progress: (_ done: Int) -> Void = { _ in }
     ) throws -> [(task: String, score: TaskScore, likelihoods: [[Double]])] {
@@ -85,9 +94,25 @@ extension Evaluator {
         var likelihoods: [String: [[Double]]] = [:]
         var sums: [String: (right: Int, normalized: Int, count: Int)] = [:]
         for (index, question) in questions.enumerated() {
-            let scores = try question.choices.indices.map { try logLikelihood(question, choice: $0, tokenizer) }
+            let place = question.line.map { "line \($0)" } ?? "question \(index + 1)"
+            let scores = try question.choices.indices.map { choice -> Double in
+                guard let score = try logLikelihood(question, choice: choice, tokenizer) else {
+                    throw CheckpointError.malformed(
+                        "a choice leaves nothing to score", file: question.file, place: place,
+                        expected: "a token after the context or bos", found: "none in choice \(choice)",
+                        remedy: "give the question a context, or write the choice out")
+                }
+                return score
+            }
             likelihoods[question.task, default: []].append(scores)
+            // Nothing is best among them, and the first would count as right.
             guard !scores.contains(where: \.isNaN) else { throw CheckpointError.noNumbers(in: "question \(index + 1)") }
+            if let endless = scores.first(where: \.isInfinite) {
+                throw CheckpointError.malformed(
+                    "the model's results are no finite numbers", place: "question \(index + 1)",
+                    expected: "finite log-likelihoods", found: "\(endless)",
+                    remedy: "`pannier verify --deep` lists which weights are broken")
+            }
             let normalized = zip(scores, question.choices).map { $0 / Double($1.unicodeScalars.count) }
             if sums[question.task] == nil { order.append(question.task) }
             var sum = sums[question.task] ?? (0, 0, 0)
@@ -113,25 +138,28 @@ extension Evaluator {
         scores.indices.max { scores[$0] < scores[$1] } ?? 0
     }
 
-    /// Log-likelihood of a choice after its context. The two are encoded together, and the context alone tells where
-    /// the choice begins; blanks at the context's end count to the choice. Of a question longer than the model's context
-    /// the last tokens count, with one more than it has positions, as the last one is predicted only.
-    private func logLikelihood(_ question: ChoiceQuestion, choice: Int, _ tokenizer: Tokenizer) throws -> Double {
-        var context = question.context, continuation = question.continuation(choice)
-        while let last = context.last, last.isWhitespace {
-            continuation.insert(last, at: continuation.startIndex)
-            context.removeLast()
-        }
+    /// Log-likelihood of a choice after its context; nil where the choice leaves no token to score. The two are encoded
+    /// together, and the context alone tells where the choice begins; blanks at the context's end count to the choice. Of
+    /// a question longer than the model's context the last tokens count, with one more than it has positions, as the last
+    /// one is predicted only.
+    private func logLikelihood(_ question: ChoiceQuestion, choice: Int, _ tokenizer: Tokenizer) throws -> Double? {
+        let asked = question.context
+        let end = asked.lastIndex { !$0.isWhitespace }.map { asked.index(after: $0) } ?? asked.startIndex
+        let context = String(asked[..<end]), continuation = String(asked[end...]) + question.continuation(choice)
         let bos = tokenizer.addsBos ? [tokenizer.bosID].compactMap { $0 } : []
+        let before = bos + tokenizer.encode(context)
         var whole = bos + tokenizer.encode(context + continuation)
-        var start = bos.count + tokenizer.encode(context).count
         // Without a context there is bos, or else the first token goes unscored.
-        start = max(1, min(start, whole.count - 1))
-        guard whole.count > start else { return -.infinity }
+        var start = max(1, min(before.count, whole.count - 1))
+        guard whole.count > start, whole != before else { return nil }
+        // All of them: the last one is not given to the forward pass.
+        try transformer.check(whole)
         let positions = transformer.config.context
-        if positions > 0, whole.count > positions + 1 {
-            start = max(1, start - (whole.count - positions - 1))
-            whole.removeFirst(whole.count - positions - 1)
+        // The last token needs none.
+        if positions > 0, whole.count - 1 > positions {
+            let excess = whole.count - 1 - positions
+            start = max(1, start - excess)
+            whole.removeFirst(excess)
         }
         try KVCache.check(transformer.config, tokens: whole.count)
         var likelihood = 0.0

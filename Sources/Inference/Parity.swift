@@ -108,7 +108,7 @@ public final class ParityComparison {
     ) throws -> ParityReport {
         let tokenizer = try reference.tokenizer()
         let chunks = try TextChunks(text, tokenizer: tokenizer, context: context, limit: limitOfChunks)
-        for model in [left, right] { try KVCache.check(model.config, tokens: chunks.context) }
+        try checkMemory(tokens: chunks.context, layers: layers)
         var report = ParityReport()
         report.limit = limit ?? ExpectedError.divergenceLimit(candidate.weights)
         checkVocabularies(text, tokenizer, &report)
@@ -124,7 +124,7 @@ public final class ParityComparison {
         }
         if layers, comparable {
             let probe = try ParityProbe(self, tokens: Array(chunks[0].prefix(128)))
-            report.layers = probe.layers(hiddenError) { progress(.layers, $0, $1) }
+            report.layers = try probe.layers(hiddenError) { progress(.layers, $0, $1) }
             if !report.ok { report.hints = try probe.hints(report) { progress(.faults, $0, $1) } }
         } else if layers {
             report.faults.append(
@@ -132,6 +132,19 @@ public final class ParityComparison {
                     + "\(left.config.hidden) and \(right.config.hidden)): layers are not compared")
         }
         return report
+    }
+
+    /// Both models' sequences are in memory together, with the reference's logits and hidden states of a piece.
+    /// - Throws: `usage`.
+    private func checkMemory(tokens: Int, layers: Bool) throws {
+        let config = left.config, stored = layers ? config.layers + 2 : 0
+        // Dimensions are at most 1 << 20 each, so this fits.
+        let kept = min(Self.piece, tokens) * (config.vocab + stored * config.hidden) * MemoryLayout<Float>.stride
+        let both = left.bytesBesideCache(positions: tokens).adding(right.bytesBesideCache(positions: tokens))
+        let perPosition = KVCache.positionBytes(config).flatMap { ours in
+            KVCache.positionBytes(right.config)?.adding(ours)
+        }
+        try KVCache.check(bytesPerPosition: perPosition, tokens: tokens, beside: both?.adding(kept) ?? .max)
     }
 
     /// The two have to mean the same by the same ids.
@@ -176,6 +189,8 @@ public final class ParityComparison {
         progress(.predictions, 0, total)
         for chunk in 0..<chunks.count {
             let tokens = chunks[chunk]
+            // All of them before any is scored: the last of a piece predicts the first of the next.
+            try left.check(tokens)
             // A smaller vocabulary cannot be asked about the ids it does not have.
             let known = tokens.map { $0 < right.config.vocab ? $0 : 0 }
             let caches = (left: KVCache(left.config), right: KVCache(right.config))

@@ -32,8 +32,11 @@ struct ParityProbe {
     // MARK: Errors
 
     /// The error of what a layer of the candidate adds to the reference's hidden state.
-    func ownError(_ layer: Int, with weights: Transformer.Layer? = nil) -> Double {
-        let ours = right.output(of: weights ?? right.layers[layer], hidden: states[layer], tokens: tokens.count)
+    /// - Parameter weights: taken in place of the layer's own. The error is infinite where they do not fit the candidate.
+    func ownError(_ layer: Int, with weights: Transformer.Layer? = nil) throws -> Double {
+        let weights = weights ?? right.layers[layer]
+        guard right.fits(weights) else { return .infinity }
+        let ours = try right.output(of: weights, hidden: states[layer], tokens: tokens.count)
         let before = states[layer], after = states[layer + 1]
         var error = 0.0, size = 0.0
         for index in after.indices {
@@ -45,14 +48,16 @@ struct ParityProbe {
         return Self.ratio(error, size)
     }
 
-    /// The error of the candidate's embedding of the tokens, taken from rows further on by `shift`.
+    /// The error of the candidate's embedding of the tokens, taken from rows further on by `shift`; of those that it has
+    /// rows for. A shift that leaves few of them says nothing: its error is infinite.
     func embeddingError(shift: Int = 0) -> Double {
         let width = left.config.hidden
         let row = FloatBuffer(width)
-        var error = 0.0, size = 0.0
+        var error = 0.0, size = 0.0, compared = 0
         for (index, token) in tokens.enumerated() {
             let place = token + shift
             guard place >= 0, place < right.config.vocab else { continue }
+            compared += 1
             right.embedding.decode(row: place, into: row.pointer)
             for column in 0..<width {
                 let reference = Double(states[0][index * width + column])
@@ -61,11 +66,14 @@ struct ParityProbe {
                 size += reference * reference
             }
         }
+        guard shift == 0 || 2 * compared > tokens.count else { return .infinity }
         return Self.ratio(error, size)
     }
 
-    /// The error of the logits that the candidate's final norm and output make of the reference's last hidden state.
+    /// The error of the logits that the candidate's final norm and output make of the reference's last hidden state, over
+    /// the smaller vocabulary. It is infinite where a norm or an output that was put in does not fit the candidate.
     func outputError() -> Double {
+        guard right.outputFits else { return .infinity }
         let ours = right.logits(ofHidden: states[layerCount], tokens: tokens.count)
         var error = 0.0, size = 0.0
         for token in tokens.indices {
@@ -86,11 +94,11 @@ struct ParityProbe {
 
     // MARK: Layers
 
-    func layers(_ hidden: HiddenError, progress: (_ done: Int, _ of: Int) -> Void) -> [LayerParity] {
+    func layers(_ hidden: HiddenError, progress: (_ done: Int, _ of: Int) -> Void) throws -> [LayerParity] {
         var own: [Double] = []
         progress(0, layerCount + 2)
         for layer in -1...layerCount {
-            own.append(layer < 0 ? embeddingError() : layer < layerCount ? ownError(layer) : outputError())
+            own.append(try layer < 0 ? embeddingError() : layer < layerCount ? ownError(layer) : outputError())
             progress(own.count, layerCount + 2)
         }
         let inner = own[1...layerCount].sorted()
@@ -203,12 +211,15 @@ struct ParityProbe {
         }
         attempt("output_norm", "taking the reference's final norm") { right.outputNorm = left.outputNorm }
         attempt("output_transposed", "transposing the output") { right.output = try right.output.transposed() }
-        if let (scale, _) = try? TensorComparison(left.output, right.output).scale, abs(scale - 1) > 0.01 {
-            attempt("scaled", "multiplying the output by \(Self.text(scale))") {
-                right.output = try right.output.scaled(by: Float(scale))
+        // Where the rest stays large, the two are different tensors, and a small factor only makes less of one.
+        if let scale = try? TensorComparison(left.output, right.output).scale, abs(scale.factor - 1) > 0.01,
+            scale.error < 0.5
+        {
+            attempt("scaled", "multiplying the output by \(Self.text(scale.factor))") {
+                right.output = try right.output.scaled(by: Float(scale.factor))
             }
         }
-        if best == nil {
+        if best == nil, left.output.hasShape(of: right.output) {
             attempt("tensor", "taking the reference's output") { right.output = left.output }
         }
         guard let best else { return [] }

@@ -1,20 +1,25 @@
 // Weights beside weights: how a tensor of the candidate stands to the reference's, and copies of it with a fault undone.
 
+internal import Bytes
 internal import CKernels
 internal import Tensors
 
-/// Two matrices of the same shape, compared value by value.
+/// Two matrices, compared value by value over the rows that both have. Nothing is compared where their widths differ.
 struct TensorComparison {
     /// |reference|², |candidate|², |reference - candidate|²
     private(set) var sums = (reference: 0.0, candidate: 0.0, error: 0.0)
-    /// The relative error of every row.
+    /// The rows compared, and the relative error of each.
+    private(set) var rows: [Int] = []
     private(set) var rowErrors: [Double] = []
 
-    init(_ reference: WeightMatrix, _ candidate: WeightMatrix, rows: [Int]? = nil) throws {
+    /// - Parameter considered: rows to compare, of which those that one of the two lacks are left out; nil for all.
+    init(_ reference: WeightMatrix, _ candidate: WeightMatrix, rows considered: [Int]? = nil) throws {
         let columns = reference.columns
         guard reference.columns == candidate.columns else { return }
         let left = FloatBuffer(columns), right = FloatBuffer(columns)
-        for row in rows ?? Array(0..<min(reference.rows, candidate.rows)) {
+        let shared = 0..<min(reference.rows, candidate.rows)
+        rows = considered?.filter { shared.contains($0) } ?? Array(shared)
+        for row in rows {
             reference.decode(row: row, into: left.pointer)
             candidate.decode(row: row, into: right.pointer)
             var forward = pannier_error(squared_error: 0, squared_reference: 0, largest: 0, count: 0)
@@ -43,15 +48,17 @@ struct RowFaults: CustomStringConvertible {
     let rows: [Int]
     let description: String
 
-    /// - Returns: nil where there are none, or where most rows are wrong.
+    /// - Parameter considered: rows to look at, of which those that one of the two lacks are left out; nil for all.
+    /// - Returns: nil where there are none, where most rows are wrong, or where no rows can be compared.
     init?(reference: WeightMatrix, candidate: WeightMatrix, rows considered: [Int]? = nil) throws {
-        let considered = considered ?? Array(0..<min(reference.rows, candidate.rows))
-        let errors = try TensorComparison(reference, candidate, rows: considered).rowErrors
+        let comparison = try TensorComparison(reference, candidate, rows: considered)
+        let compared = comparison.rows, errors = comparison.rowErrors
+        guard !errors.isEmpty else { return nil }
         let ordinary = errors.sorted()[max(0, errors.count / 2 - 1)]
-        let wrong = considered.indices.filter { errors[$0] > max(4 * ordinary, 1e-4) }
+        let wrong = compared.indices.filter { errors[$0] > max(4 * ordinary, 1e-4) }
         guard let first = wrong.first, wrong.count * 3 <= errors.count else { return nil }
-        rows = wrong.map { considered[$0] }
-        let columns = reference.columns, row = considered[first]
+        rows = wrong.map { compared[$0] }
+        let columns = reference.columns, row = compared[first]
         let left = FloatBuffer(columns), right = FloatBuffer(columns)
         reference.decode(row: row, into: left.pointer)
         candidate.decode(row: row, into: right.pointer)
@@ -79,6 +86,9 @@ struct RowFaults: CustomStringConvertible {
 }
 
 extension WeightMatrix {
+    /// Whether this matrix can stand in the place of another: what it is multiplied into is cut for that one's shape.
+    func hasShape(of other: WeightMatrix) -> Bool { rows == other.rows && columns == other.columns }
+
     /// The values of a matrix that was stored transposed in the same shape, put right.
     package func transposed() throws -> WeightMatrix {
         let values = decoded()
@@ -95,9 +105,14 @@ extension WeightMatrix {
     }
 
     /// The rows named, out of several matrices one after the other.
+    /// - Throws: `malformed` where their widths differ.
     package static func gather(_ matrices: [WeightMatrix], rows order: [Int]) throws -> WeightMatrix {
         guard let first = matrices.first else { return try WeightMatrix(values: [], columns: 0) }
         let columns = first.columns
+        if let other = matrices.first(where: { $0.columns != columns }) {
+            throw CheckpointError.malformed(
+                "the rows of one matrix have one width", expected: "\(columns)", found: "\(other.columns)")
+        }
         var starts: [Int] = [], total = 0
         for matrix in matrices {
             starts.append(total)

@@ -73,11 +73,13 @@ public final class Transformer {
     private let cosine, sine: FloatBuffer
     private let logits: FloatBuffer
     private var attentionScratch: [FloatBuffer] = []
+    /// Bytes of all of these but the last.
+    private let activationBytes: Int
 
     /// - Parameters:
     ///   - batch: the most tokens computed at once; longer inputs are split.
     /// - Throws: `malformed` when a tensor is missing or does not fit the config, `unsupported` for what the forward
-    ///   pass does not compute.
+    ///   pass does not compute, `usage` where the machine has no memory for the activations.
     public init(_ weights: ModelWeights, threads: Int, compute: Compute = .f32, batch: Int = 256) throws {
         let config = weights.config
         if let fault = config.fault {
@@ -86,7 +88,7 @@ public final class Transformer {
         }
         self.config = config
         self.batch = max(1, batch)
-        logitsBatch = min(self.batch, 64)
+        logitsBatch = Transformer.logitsTokens(self.batch)
         embedding = try weights.matrix(.tokenEmbedding)
         outputNorm = try weights.vector(.outputNorm)
         output = config.tiedOutput ? embedding : try weights.matrix(.output)
@@ -109,6 +111,16 @@ public final class Transformer {
         }
         pool = WorkerPool(threads: threads)
         let widest = max(config.hidden, config.ffn, config.queryRows)
+        // Before any of it is taken.
+        let needed = Transformer.countActivations(config, batch: self.batch, threads: pool.threads, widest: widest)
+        let memory = memoryLimit() ?? .max
+        guard let bytes = needed, bytes <= memory else {
+            throw CheckpointError(
+                .usage, "the activations of a batch of \(self.batch) tokens do not fit into the memory",
+                expected: "at most \(memory) bytes", found: needed.map { "\($0)" } ?? "more than can be counted",
+                remedy: "check the config beside the checkpoint: no model in use is as wide")
+        }
+        activationBytes = bytes
         product = MatrixProduct(pool: pool, compute: compute, tokens: self.batch, columns: widest)
         x = FloatBuffer(self.batch * config.hidden)
         h = FloatBuffer(self.batch * config.hidden)
@@ -123,20 +135,64 @@ public final class Transformer {
         logits = FloatBuffer(logitsBatch * config.vocab)
     }
 
+    /// Tokens whose logits are computed at a time, of a batch.
+    private static func logitsTokens(_ batch: Int) -> Int { min(batch, 64) }
+
+    /// Bytes that `init` takes for activations; nil where the number does not fit.
+    /// - Parameters:
+    ///   - config: without a fault: its dimensions are at most 1 << 20.
+    ///   - widest: columns of the widest product.
+    private static func countActivations(_ config: ModelConfig, batch: Int, threads: Int, widest: Int) -> Int? {
+        // So that the kernels' own formulas fit: columns are at most 1 << 40.
+        guard batch <= 1 << 20 else { return nil }
+        let packed = max(
+            Int(pannier_packed_floats(Int64(batch), Int64(widest))), 2 * Int(pannier_prepared_floats(Int64(widest))))
+        // Two buffers of each width; the cosines and sines are half a head wide.
+        let widths = 2 * (config.hidden + config.queryRows + config.kvRows + config.ffn) + config.headDim
+        guard let scratch = Int(pannier_matmul_scratch(Int64(batch))).multiplied(by: threads),
+            let floats = widths.multiplied(by: batch)?.adding(packed)?.adding(logitsTokens(batch) * config.vocab)
+        else { return nil }
+        return floats.multiplied(by: MemoryLayout<Float>.stride)?.adding(scratch)
+    }
+
+    /// Floats of a thread's scratch for attention over so many positions; nil where the number does not fit.
+    private func attentionFloats(_ positions: Int) -> Int? {
+        guard positions >= 0, positions <= 1 << 40 else { return nil }
+        return Int(pannier_attention_scratch(Int64(positions), Int64(config.headDim)))
+    }
+
+    /// Half as many positions again: room for attention is made for these, so that it seldom has to grow.
+    private static func reach(_ positions: Int) -> Int { positions.adding(positions / 2) ?? .max }
+
+    /// Bytes that a sequence takes beside the weights and its keys and values: the activations, and attention's scratch.
+    /// Int.max where the number does not fit.
+    func bytesBesideCache(positions: Int) -> Int {
+        attentionFloats(Self.reach(positions))?.multiplied(by: MemoryLayout<Float>.stride)?.multiplied(by: pool.threads)?
+            .adding(activationBytes) ?? .max
+    }
+
+    /// Refuses ids that the embedding has no row for.
+    /// - Throws: `unsupported`.
+    func check(_ tokens: [Int]) throws {
+        guard let stray = tokens.first(where: { $0 < 0 || $0 >= config.vocab }) else { return }
+        throw CheckpointError.unsupported(
+            "token id \(stray) is not in the model's vocabulary", expected: "0 ..< \(config.vocab)",
+            found: "\(stray)", remedy: "check that the tokenizer belongs to the model")
+    }
+
     /// Runs tokens that follow those in the cache, and adds them to it.
     /// - Parameters:
     ///   - wanted: indices in `tokens` whose logits are wanted; nil means the last one's.
     ///   - body: is given the wanted logits, some tokens at a time, in order.
-    /// - Throws: `unsupported` for ids outside the vocabulary, and what `body` throws.
+    /// - Throws: `unsupported` for ids outside the vocabulary, `usage` for a sequence that does not fit into the memory, and
+    ///   what `body` throws.
     public func forward(
         _ tokens: [Int], cache: KVCache, wanted: Range<Int>? = nil, observer: ForwardObserver? = nil,
         _ body: (LogitsBlock) throws -> Void
     ) throws {
-        if let stray = tokens.first(where: { $0 < 0 || $0 >= config.vocab }) {
-            throw CheckpointError.unsupported(
-                "token id \(stray) is not in the model's vocabulary", expected: "0 ..< \(config.vocab)",
-                found: "\(stray)", remedy: "check that the tokenizer belongs to the model")
-        }
+        try check(tokens)
+        // For all of them at once: a sequence that does not fit is refused before it is begun.
+        if !tokens.isEmpty { try reserve(cache.count + tokens.count, cache) }
         let wanted = wanted ?? max(0, tokens.count - 1)..<tokens.count
         for start in stride(from: 0, to: tokens.count, by: batch) {
             let part = Array(tokens[start..<min(tokens.count, start + batch)])
@@ -159,7 +215,7 @@ public final class Transformer {
     private func forwardBatch(_ tokens: [Int], first: Int, cache: KVCache, observer: ForwardObserver?) {
         let n = tokens.count, position = cache.count
         let x = x.pointer
-        prepare(position: position, n, cache)
+        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
         for (index, token) in tokens.enumerated() { embedding.decode(row: token, into: x + index * config.hidden) }
         if n > 1, !config.tiedOutput { embedding.releasePages() }
         observer?.hidden?(-1, first, n, x)
@@ -178,12 +234,6 @@ public final class Transformer {
     private func releaseBatch() {
         for buffer in [q, k, v, attended, gate, up] { buffer.releasePages() }
         product.releasePages()
-    }
-
-    private func prepare(position: Int, _ n: Int, _ cache: KVCache) {
-        cache.reserve(position + n)
-        reserveAttention(lastPosition: position + n - 1)
-        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
     }
 
     /// One block: the residual stream x of n tokens goes through attention and the feed-forward layer.
@@ -231,18 +281,46 @@ public final class Transformer {
     }
 
     /// What one block makes of a residual stream `[tokens, hidden]` at positions 0, 1, ...
-    /// - Parameter tokens: at most `batch`.
-    func output(of layer: Layer, hidden: [Float], tokens: Int) -> [Float] {
+    /// - Parameters:
+    ///   - layer: one that `fits`.
+    ///   - tokens: at most `batch`.
+    /// - Throws: `usage` where there is no memory for it.
+    func output(of layer: Layer, hidden: [Float], tokens: Int) throws -> [Float] {
         var one = config
         one.layers = 1
         let cache = KVCache(one)
-        prepare(position: 0, tokens, cache)
+        try reserve(tokens, cache)
+        rope.fill(cosine.pointer, sine.pointer, first: 0, count: tokens)
         for index in hidden.indices { x.pointer[index] = hidden[index] }
         run(layer, 0, position: 0, tokens, cache, nil)
         return Array(UnsafeBufferPointer(start: x.pointer, count: tokens * config.hidden))
     }
 
-    /// The logits `[tokens, vocab]` that follow from a residual stream.
+    /// Whether a block's weights have the shapes that the activations are cut for. Another model's may not.
+    func fits(_ layer: Layer) -> Bool {
+        let hidden = config.hidden, query = config.queryRows, keyValue = config.kvRows, ffn = config.ffn
+        let matrices: [(WeightMatrix, Int, Int)] = [
+            (layer.q, query, hidden), (layer.k, keyValue, hidden), (layer.v, keyValue, hidden), (layer.o, hidden, query),
+            (layer.gate, ffn, hidden), (layer.up, ffn, hidden), (layer.down, hidden, ffn),
+        ]
+        let vectors: [([Float]?, Int)] = [
+            (layer.attnNorm, hidden), (layer.qBias, query), (layer.kBias, keyValue), (layer.vBias, keyValue),
+            (layer.oBias, hidden), (layer.ffnNorm, hidden), (layer.gateBias, ffn), (layer.upBias, ffn),
+            (layer.downBias, hidden),
+        ]
+        for (matrix, rows, columns) in matrices where matrix.rows != rows || matrix.columns != columns { return false }
+        for (vector, count) in vectors {
+            if let vector, vector.count != count { return false }
+        }
+        return true
+    }
+
+    /// Whether the final norm and the output, which parity replaces, have the shapes that the logits are cut for.
+    var outputFits: Bool {
+        output.rows == config.vocab && output.columns == config.hidden && outputNorm.count == config.hidden
+    }
+
+    /// The logits `[tokens, vocab]` that follow from a residual stream. Only where `outputFits`.
     func logits(ofHidden hidden: [Float], tokens: Int) -> [Float] {
         var all: [Float] = []
         for start in stride(from: 0, to: tokens, by: logitsBatch) {
@@ -342,11 +420,19 @@ public final class Transformer {
         }
     }
 
-    private func reserveAttention(lastPosition: Int) {
-        let needed = Int(pannier_attention_scratch(Int64(lastPosition), Int64(config.headDim)))
-        if needed > attentionScratch.first?.count ?? 0 {
-            attentionScratch = (0..<pool.threads).map { _ in FloatBuffer(needed + needed / 2) }
+    /// Makes room for the keys and values of so many positions, and for attention over them.
+    /// - Throws: `usage` where the machine has no memory for that beside the activations.
+    private func reserve(_ positions: Int, _ cache: KVCache) throws {
+        let held = attentionScratch.first?.count ?? 0
+        let grows = (attentionFloats(positions) ?? .max) > held
+        guard grows || positions > cache.capacity else { return }
+        let beside = bytesBesideCache(positions: positions)
+        try cache.check(positions, beside: beside)
+        if grows, let floats = attentionFloats(Self.reach(positions)) {
+            attentionScratch = []
+            attentionScratch = (0..<pool.threads).map { _ in FloatBuffer(floats) }
         }
+        try cache.reserve(positions, beside: beside)
     }
 
     /// gate = silu(gate) ⊙ up

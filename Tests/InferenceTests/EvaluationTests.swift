@@ -95,13 +95,56 @@ import Tokenizers
     @Test(arguments: [
         "", "[]", #"{"context": "a"}"#, #"{"context": "a", "choices": ["b"], "answer": 0}"#,
         #"{"context": "a", "choices": ["b", "c"], "answer": 2}"#, #"{"context": "a", "choices": ["b", 3], "answer": 0}"#,
-        #"{"context": "a", "choices": ["b", "c"], "answer": "d"}"#,
+        #"{"context": "a", "choices": ["b", "c"], "answer": "d"}"#, #"{"context": "", "choices": ["b", ""], "answer": 0}"#,
     ])
     func refusesMalformedQuestions(_ text: String) throws {
         let path = temporary("bad.jsonl")
         defer { try? FileManager.default.removeItem(atPath: path) }
         try text.write(toFile: path, atomically: true, encoding: .utf8)
         #expect(throws: CheckpointError.self) { try ChoiceQuestion.read(path) }
+    }
+
+    private func question(_ context: String, _ choices: [String]) throws -> [ChoiceQuestion] {
+        let path = temporary("question.jsonl")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let question: [String: Any] = ["context": context, "choices": choices, "answer": 0]
+        try JSONSerialization.data(withJSONObject: question).write(to: URL(fileURLWithPath: path))
+        return try ChoiceQuestion.read(path)
+    }
+
+    /// Blanks at a context's end count to the choice, however many they are.
+    @Test func scoresAContextThatEndsInBlanks() throws {
+        let questions = try question("And God said" + String(repeating: " ", count: 1_500_000), ["Moses", "unto"])
+        let model = try LanguageModel(sample)
+        let results = try Evaluator(Transformer(model.weights, threads: 2)).answer(questions, tokenizer: model.tokenizer())
+        for likelihood in results[0].likelihoods[0] { #expect(likelihood.isFinite) }
+    }
+
+    /// A choice without a token that is predicted, and one whose last token is only the tokenizer's.
+    @Test func refusesChoicesThatCannotBeScored() throws {
+        let folder = temporary("tokenizer")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let json = """
+            {"model": {"type": "BPE", "vocab": {"a": 0, "Ġ": 1, "c": 2000}, "merges": []},
+             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}}
+            """
+        try json.write(toFile: folder + "/tokenizer.json", atomically: true, encoding: .utf8)
+        let tokenizer = try Tokenizer(path: folder)
+        #expect(!tokenizer.addsBos)
+        let evaluator = Evaluator(try Transformer(LanguageModel(sample).weights, threads: 1))
+        func kind(_ context: String, _ choices: [String]) throws -> CheckpointError.Kind? {
+            let questions = try question(context, choices)
+            do {
+                _ = try evaluator.answer(questions, tokenizer: tokenizer)
+                return nil
+            } catch let error as CheckpointError {
+                return error.kind
+            }
+        }
+        #expect(try kind("a", ["a", "aa"]) == nil)
+        #expect(try kind("", ["a", "aa"]) == .malformed)
+        #expect(try kind("a", ["a", "c"]) == .unsupported)
     }
 
     // MARK: Choosing

@@ -3,6 +3,7 @@
 import Foundation
 import Testing
 
+import Bytes
 import Inference
 import Layouts
 import Tensors
@@ -151,6 +152,95 @@ struct BrokenConversion: CustomTestStringConvertible, Sendable {
     }
 }
 
+/// A model of random weights in memory. What has the same shape in two of them has the same values, and of embeddings and
+/// outputs the first rows are the same.
+struct SmallModel: CustomTestStringConvertible, Sendable {
+    var ffn = 64, heads = 4, kvHeads = 2, vocab = 260
+    /// Of the output's values; nil for the usual ones.
+    var outputSeed: UInt64?
+
+    var testDescription: String { "ffn \(ffn), \(heads) heads, \(kvHeads) key/value heads, vocabulary \(vocab)" }
+
+    /// Bytes as tokens: ids 3 to 258.
+    static let bytes: [UInt8] = vocabulary([])
+    /// Lower-case letters have ids from 259 on; all else is bytes.
+    static let letters: [UInt8] = vocabulary((UInt8(0x61)...0x7a).map { [$0] })
+
+    /// A SentencePiece model of the control tokens, the bytes, and some words.
+    private static func vocabulary(_ words: [[UInt8]]) -> [UInt8] {
+        var model: [UInt8] = []
+        func append(_ text: [UInt8], type: UInt8) {
+            var piece: [UInt8] = [0x0a, UInt8(text.count)]
+            piece += text
+            piece += [0x18, type]
+            model += [0x0a, UInt8(piece.count)]
+            model += piece
+        }
+        append(Array("<unk>".utf8), type: 2)
+        append(Array("<s>".utf8), type: 3)
+        append(Array("</s>".utf8), type: 3)
+        let digits = Array("0123456789ABCDEF".utf8)
+        for byte in 0..<256 {
+            // <0x2C>
+            append([0x3c, 0x30, 0x78, digits[byte / 16], digits[byte % 16], 0x3e], type: 6)
+        }
+        for word in words { append(word, type: 1) }
+        // BPE, with bytes for what has no token.
+        model += [0x12, 0x05, 0x18, 0x02, 0x98, 0x02, 0x01]
+        return model
+    }
+
+    func model(_ vocabulary: [UInt8] = SmallModel.bytes) throws -> LanguageModel {
+        let config = ModelConfig(
+            layers: 2, hidden: 32, heads: heads, kvHeads: kvHeads, headDim: 16, ffn: ffn, vocab: vocab, context: 512)
+        var matrices: [TensorRole: WeightMatrix] = [:]
+        var vectors: [TensorRole: [Float]] = [:]
+        for role in TensorRole.all(in: config) {
+            let shape = try role.role.shape(in: config)
+            if role.role.isNorm {
+                vectors[role] = [Float](repeating: 1, count: shape.count)
+                continue
+            }
+            let place = UInt64(Role.allCases.firstIndex(of: role.role) ?? 0) + 100 * UInt64(role.layer ?? 0)
+            let seed = role.role == .output ? outputSeed ?? place : place
+            matrices[role] = try WeightMatrix(values: Self.values(shape.count, seed: seed), columns: shape.columns)
+        }
+        // In place of the sample's own weights and tokenizer.
+        var model = try LanguageModel(sample)
+        model.weights = ModelWeights(config: config, matrices: matrices, vectors: vectors)
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+        try Data(vocabulary).write(to: path)
+        defer { try? FileManager.default.removeItem(at: path) }
+        model.use(try Tokenizer(path: path.path))
+        return model
+    }
+
+    /// Between -0.3 and 0.3, by SplitMix64.
+    private static func values(_ count: Int, seed: UInt64) -> [Float] {
+        var state = (seed + 1) << 32
+        var values: [Float] = []
+        values.reserveCapacity(count)
+        for _ in 0..<count {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var mixed = state
+            mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+            mixed ^= mixed >> 31
+            values.append((Float(mixed >> 40) / Float(1 << 24) - 0.5) * 0.6)
+        }
+        return values
+    }
+
+    static func report(_ reference: SmallModel, _ candidate: SmallModel) throws -> ParityReport {
+        try report(reference.model(), candidate.model())
+    }
+
+    static func report(_ reference: LanguageModel, _ candidate: LanguageModel) throws -> ParityReport {
+        let comparison = try ParityComparison(reference: reference, candidate: candidate, threads: 2)
+        return try comparison.run(text: ParityTests.text, context: 128, chunks: 1, limit: nil, layers: true)
+    }
+}
+
 @Suite struct ParityTests {
     static let text = """
         And it came to pass in those days, that he went out into a mountain to pray, and continued all night in prayer \
@@ -188,6 +278,73 @@ struct BrokenConversion: CustomTestStringConvertible, Sendable {
         } else {
             #expect(!report.faults.isEmpty || !report.hints.isEmpty)
         }
+    }
+
+    // MARK: Models of other dimensions
+
+    /// Rows of the vocabularies: the candidate's output is another one, so that trials of the output are made.
+    @Test(arguments: [(260, 263), (263, 260), (512, 260), (260, 512)])
+    func modelsOfOtherVocabulariesAreCompared(reference: Int, candidate: Int) throws {
+        let report = try SmallModel.report(SmallModel(vocab: reference), SmallModel(vocab: candidate, outputSeed: 77))
+        #expect(!report.ok)
+        #expect(report.firstDivergentLayer == 2, "the output is the only one that differs")
+        #expect(report.layers.dropLast().allSatisfy { $0.ownError == 0 })
+        #expect(report.faults.contains { $0.hasPrefix("the vocabularies differ: \(reference) rows") }, "\(report.faults)")
+        #expect(report.hints.isEmpty, "\(report.hints.map(\.message))")
+    }
+
+    /// The text has ids that the smaller embedding has no rows for.
+    @Test func rowsOfASmallerEmbeddingAreNamed() throws {
+        var small = try SmallModel(vocab: 260).model(SmallModel.letters)
+        let role = TensorRole(.tokenEmbedding), comma = 3 + 0x2c
+        let embedding = try #require(small.weights.matrices[role])
+        var values = embedding.decoded()
+        for column in 0..<32 { values[comma * 32 + column] *= 2 }
+        small.weights.matrices[role] = try WeightMatrix(values: values, columns: 32)
+        let report = try SmallModel.report(SmallModel(vocab: 512).model(SmallModel.letters), small)
+        #expect(report.firstDivergentLayer == -1)
+        #expect(report.layers.dropFirst().allSatisfy { $0.ownError == 0 })
+        #expect(report.hints.map(\.code) == ["embedding_rows"], "\(report.hints.map(\.message))")
+        #expect(report.hints.first?.message.contains("\(comma)") == true)
+    }
+
+    /// No weight of one can stand in the place of the other's that differ.
+    @Test(arguments: [
+        (SmallModel(), SmallModel(ffn: 96)), (SmallModel(ffn: 96), SmallModel()),
+        (SmallModel(), SmallModel(heads: 8, kvHeads: 8)), (SmallModel(heads: 8, kvHeads: 8), SmallModel()),
+        (SmallModel(), SmallModel(ffn: 96, heads: 8, kvHeads: 4, vocab: 263)),
+    ])
+    func modelsOfOtherWidthsAreCompared(reference: SmallModel, candidate: SmallModel) throws {
+        let report = try SmallModel.report(reference, candidate)
+        #expect(!report.ok)
+        #expect(report.firstDivergentLayer == 0)
+        #expect(report.layers.count == 4)
+        #expect(report.hints.isEmpty, "\(report.hints.map(\.message))")
+    }
+
+    // MARK: Memory
+
+    @Test func activationsThatDoNotFitAreRefused() throws {
+        let weights = try LanguageModel(sample).weights
+        for batch in [1 << 40, Int.max] {
+            let error = #expect(throws: CheckpointError.self) {
+                _ = try Transformer(weights, threads: 1, batch: batch)
+            }
+            #expect(error?.kind == .usage)
+        }
+    }
+
+    @Test func sequencesThatDoNotFitAreRefused() throws {
+        let config = try LanguageModel(sample).config
+        for tokens in [1 << 50, Int.max] {
+            let error = #expect(throws: CheckpointError.self) { try KVCache.check(config, tokens: tokens) }
+            #expect(error?.kind == .usage)
+        }
+        // As large as a config may say, and more than can be counted.
+        let most = ModelConfig.largestDimension
+        let large = ModelConfig(layers: most, hidden: 1, heads: most, headDim: most, ffn: 1, vocab: 1)
+        let error = #expect(throws: CheckpointError.self) { try KVCache.check(large, tokens: 1) }
+        #expect(error?.kind == .usage)
     }
 
     @Test func theReportIsOnePage() throws {
