@@ -246,6 +246,7 @@ struct ArchiveAddition: Sendable {
         let directory = try store(
             try ArchiveFormat.pack(JSONValue.object(["steps": .array(entries.map(\.json))]).text(.compact)))
         end += UInt64(ArchiveSlot.size)
+        // Whether another state can follow was looked at before anything was written.
         let slot = ArchiveSlot(sequence: archive.slot.sequence + 1, directory: directory, end: end, version: archive.slot.version)
         try output.write(slot.bytes, at: end - UInt64(ArchiveSlot.size))
         try output.truncate(to: end)

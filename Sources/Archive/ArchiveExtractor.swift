@@ -64,6 +64,8 @@ extension ArchiveReader {
         progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> ArchiveReport {
         let record = try record(step.ordinal)
+        // Before space is reserved for what nothing stored covers.
+        for file in record.files { try checkPieces(of: file) }
         var report = ArchiveReport()
         func write(_ file: StoredFile, to path: String) throws {
             let output = try OutputFile(creating: path, size: file.size)
@@ -129,7 +131,7 @@ extension ArchiveReader {
             blocks.count, ahead: max(1, threads) * 3, threads: threads, worker: { () },
             make: { index, _ -> BufferPool.Buffer in
                 let block = blocks[index], buffer = buffers.take(block.count)
-                let found = decode(block, of: file, step, stored: stored, into: buffer.bytes)
+                let found = withWorker { decode(block, of: file, step, stored: stored, into: buffer.bytes, $0) }
                 if !found.isEmpty { damage.withValue { $0 += found } }
                 return buffer
             },
@@ -152,21 +154,21 @@ extension ArchiveReader {
     /// - Returns: what is damaged; the bytes of chunks that are become zeros.
     private func decode(
         _ block: FileBlock, of file: StoredFile, _ step: ArchivedStep, stored: Bool,
-        into bytes: UnsafeMutableRawBufferPointer
+        into bytes: UnsafeMutableRawBufferPointer, _ worker: ChunkWorker
     ) -> [ArchiveDamage] {
         let wanted = file.digests?[block.digests]
         if let wanted {
             // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it is.
             let digests = BlockDigests(parts: block.parts)
             let decoded: Void? = try? each(block, bytes) {
-                try decode($0, into: $1, checked: stored, digests: block.segments.count == 1 ? digests : nil)
+                try decode($0, into: $1, worker, checked: stored, digests: block.segments.count == 1 ? digests : nil)
             }
             if decoded != nil, digests.result(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
         }
         var damage: [ArchiveDamage] = []
         each(block, bytes) { segment, bytes in
             do {
-                try decode(segment, into: bytes, checked: true)
+                try decode(segment, into: bytes, worker, checked: true)
             } catch {
                 bytes.initializeMemory(as: UInt8.self, repeating: 0)
                 damage.append(
@@ -200,18 +202,17 @@ extension ArchiveReader {
     /// Decodes a run of a file.
     /// - Parameter digests: of the block that is this run.
     private func decode(
-        _ run: FileSegment, into to: UnsafeMutableRawBufferPointer, checked: Bool, digests: BlockDigests? = nil
+        _ run: FileSegment, into to: UnsafeMutableRawBufferPointer, _ worker: ChunkWorker, checked: Bool,
+        digests: BlockDigests? = nil
     ) throws {
         let size = try chunkSize(of: run)
-        try withWorker { worker in
-            if run.count == size {
-                try decode(run.wanted(to), worker, checked: checked, digests: digests)
-            } else {
-                let whole = worker.buffer(.whole, size)
-                try decode(run.wanted(whole), worker, checked: checked)
-                to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
-            }
+        guard run.count < size else {
+            return try decode(run.wanted(to), worker, checked: checked, digests: digests)
         }
+        let whole = try worker.whole(run.object, run.chunk, size: size, checked: checked) {
+            try decode(run.wanted($0), worker, checked: checked)
+        }
+        to.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[run.start..<run.start + run.count]))
     }
 }
 

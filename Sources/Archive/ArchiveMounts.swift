@@ -50,11 +50,11 @@ public enum ArchiveMounts {
         let record = try mount.archive.record(step.ordinal)
         guard record.isFolder else {
             guard inner.isEmpty, let file = record.files.first else { return nil }
-            return self.file(mount, step, file, 0)
+            return try self.file(mount, step, file, 0)
         }
         let wanted = inner.split(separator: "/").joined(separator: "/")
         if let index = record.files.firstIndex(where: { $0.name == wanted }) {
-            return file(mount, step, record.files[index], index)
+            return try file(mount, step, record.files[index], index)
         }
         // A folder: the next part of every name that begins with it.
         let prefix = wanted.isEmpty ? "" : wanted + "/"
@@ -67,7 +67,10 @@ public enum ArchiveMounts {
         return .folder(names.sorted { Array($0.utf8).lexicographicallyPrecedes(Array($1.utf8)) })
     }
 
-    private static func file(_ mount: Mount, _ step: ArchivedStep, _ file: StoredFile, _ index: Int) -> VirtualNode {
+    private static func file(
+        _ mount: Mount, _ step: ArchivedStep, _ file: StoredFile, _ index: Int
+    ) throws -> VirtualNode {
+        try mount.archive.checkPieces(of: file)
         // No inode is that large; two files of an archive are still told apart.
         let identity = FileIdentity(
             device: mount.identity.device, inode: mount.identity.inode ^ (UInt64(step.ordinal + 1) << 40 | UInt64(index) << 24))

@@ -8,7 +8,7 @@ struct ArchiveOpening {
     let entries: [DirectoryEntry]
     /// What was found damaged and got round.
     let remarks: [String]
-    /// Newer states that cannot be read, and with them what they added.
+    /// Newer states that cannot be read, and with them what they added; and that the end of this one is missing.
     let lost: [String]
 
     /// - Throws: `malformed` when the file is no archive or no state of it can be read; `unsupported` for a version that
@@ -52,6 +52,10 @@ struct ArchiveOpening {
             do {
                 entries = try Self.directory(slot, file)
                 self.slot = slot
+                // What is left can be read, but nothing may be written behind an end that is not there.
+                if slot.end > file.size {
+                    lost.append("the archive was cut short: of its \(slot.end) bytes only \(file.size) are there")
+                }
                 self.remarks = remarks + lost
                 self.lost = lost
                 return

@@ -28,6 +28,7 @@ public struct StepContents: Sendable {
     public let stored: UInt64
     /// How many of its objects are coded against an earlier step.
     public let relative: Int
+    /// Bytes of its files; a record in which they have no sum is not read.
     public var bytes: UInt64 { files.reduce(0) { $0 + $1.size } }
 }
 
@@ -87,8 +88,10 @@ public final class ArchiveReader: Sendable {
     }
 
     /// What a step's files take, outside and in the archive.
+    /// - Throws: `malformed` when its record is damaged or says sizes that nothing stored covers.
     public func contents(of step: ArchivedStep) throws -> StepContents {
         let record = try record(step.ordinal)
+        for file in record.files { try checkPieces(of: file) }
         return StepContents(
             isFolder: record.isFolder,
             files: record.files.map {
@@ -131,7 +134,8 @@ public final class ArchiveReader: Sendable {
         }
         let page = (try? file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))) ?? []
         if page != ArchiveFormat.page(asIn: page, version: slot.version) { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
-        if slot.end >= UInt64(ArchiveSlot.size) {
+        // Of an archive that was cut short that is said already.
+        if slot.end >= UInt64(ArchiveSlot.size), slot.end <= file.size {
             let at = slot.end - UInt64(ArchiveSlot.size)
             if (try? file.bytes(at: at, count: ArchiveSlot.size)) != slot.bytes {
                 say(nil, "the slot at the end", at, UInt64(ArchiveSlot.size))
@@ -270,18 +274,57 @@ final class ChunkWorker: @unchecked Sendable {
     /// A buffer has room for a chunk, or for a payload and its slack.
     static let bytes = ChunkCodec.maxChunk + 1 + ChunkCodec.slack
 
+    /// What decoding the chunk in the buffer `whole` came to.
+    private struct KeptChunk {
+        let object: ObjectID
+        let index: Int
+        /// Whether the checksums of what is stored were compared.
+        let checked: Bool
+        /// Why it could not be decoded; nil where the buffer holds it.
+        let failure: CheckpointError?
+    }
+
     let codec: ChunkCodec
     private var buffers: [Role: UnsafeMutableRawBufferPointer] = [:]
+    private var kept: KeptChunk?
 
     /// - Parameter version: of the archive that chunks are coded for.
     init(version: UInt32) { codec = ChunkCodec(version: version) }
 
     deinit { for buffer in buffers.values { buffer.deallocate() } }
 
-    /// The first `count` bytes of a buffer.
+    /// The first `count` bytes of a buffer, to write to.
     func buffer(_ role: Role, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        if role == .whole { kept = nil }
         let buffer = buffers[role] ?? .allocate(byteCount: Self.bytes, alignment: 64)
         buffers[role] = buffer
         return UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+    }
+
+    /// The bytes of a chunk of which a part is wanted, valid until the buffer `whole` is used again. They are decoded once
+    /// for all parts that follow each other: thousands of pieces of a byte may lie in one chunk. So is what is damaged.
+    /// - Parameters:
+    ///   - checked: whether the checksums of what is stored are compared.
+    ///   - decode: decodes the chunk to memory of `size` bytes.
+    func whole(
+        _ object: ObjectID, _ index: Int, size: Int, checked: Bool, decode: (UnsafeMutableRawBufferPointer) throws -> Void
+    ) throws -> UnsafeRawBufferPointer {
+        if let known = kept, known.object == object, known.index == index {
+            if let failure = known.failure {
+                if known.checked == checked { throw failure }
+            } else if known.checked || !checked, let buffer = buffers[.whole] {
+                return UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer(rebasing: buffer[..<size]))
+            }
+        }
+        let whole = buffer(.whole, size)
+        do {
+            try decode(whole)
+        } catch let error as CheckpointError where error.kind == .malformed {
+            // Not what the system refused: that may go better the next time.
+            kept = KeptChunk(object: object, index: index, checked: checked, failure: error)
+            throw error
+        }
+        kept = KeptChunk(object: object, index: index, checked: checked, failure: nil)
+        return UnsafeRawBufferPointer(whole)
     }
 }

@@ -192,9 +192,30 @@ struct RecordReader {
                 offset: try unsigned(item["offset"], "a record's offset"),
                 copy: try unsigned(item["copy"], "a record's offset"),
                 length: try unsigned(item["length"], "a record's length"), checksum: checksum)
-            entries.append(DirectoryEntry(step: try integer(item["step"], "a step"), name: name, record: record))
+            let step = try integer(item["step"], "a step")
+            guard Self.isName(name) else { throw fault("a step of the directory has no name that a file could have") }
+            entries.append(DirectoryEntry(step: step, name: name, record: record))
         }
+        try checkApart(entries)
         return entries
+    }
+
+    /// Every step has a record of its own. A hostile directory could name a large one thousands of times, and it would be
+    /// read and kept as often.
+    private func checkApart(_ entries: [DirectoryEntry]) throws {
+        var places: [Range<UInt64>] = []
+        for entry in entries {
+            for offset in [entry.record.offset, entry.record.copy] {
+                guard let end = offset.adding(entry.record.length) else {
+                    throw fault("a step's record lies outside the archive", place: "step \(entry.step)")
+                }
+                places.append(offset..<end)
+            }
+        }
+        places.sort { $0.lowerBound < $1.lowerBound }
+        for (record, next) in zip(places, places.dropFirst()) where record.upperBound > next.lowerBound {
+            throw fault("two records of the directory overlap", place: "the record at byte \(next.lowerBound)")
+        }
     }
 
     /// The record of a step. What it says of objects in other records is checked by the archive's reader.
@@ -203,13 +224,20 @@ struct RecordReader {
         guard let name = root["name"]?.string, let isFolder = root["folder"]?.bool, let files = root["files"]?.array,
             let objects = root["objects"]?.array
         else { throw fault("a step record lacks a part", place: "step \(ordinal)") }
+        guard Self.isName(name) else { throw fault("the step has no name that a file could have") }
         var record = StepRecord(
             step: try integer(root["step"], "the step"), name: name, isFolder: isFolder, files: [], objects: [])
         for item in objects { record.objects.append(try object(item, ordinal: ordinal)) }
         var names: Set<String> = []
+        var total: UInt64 = 0
         for item in files {
-            let file = try self.file(item, ordinal: ordinal)
+            let file = try self.file(item, ordinal: ordinal, objects: record.objects)
             guard names.insert(file.name).inserted else { throw fault("a file occurs twice", place: file.name) }
+            // Everybody adds the sizes up.
+            guard let sum = total.adding(file.size), sum <= UInt64(Int64.max) else {
+                throw fault("the sizes of a step's files are beyond what a disk can hold", place: file.name)
+            }
+            total = sum
             record.files.append(file)
         }
         guard isFolder || record.files.count == 1 else { throw fault("a single file has \(record.files.count) files") }
@@ -246,7 +274,8 @@ struct RecordReader {
         return object
     }
 
-    private func file(_ item: JSONValue, ordinal: Int) throws -> StoredFile {
+    /// - Parameter objects: of the same record: pieces of these must lie within them.
+    private func file(_ item: JSONValue, ordinal: Int, objects: [StoredObject]) throws -> StoredFile {
         guard let name = item["name"]?.string, let pieces = item["pieces"]?.array, Self.isSafe(name) else {
             throw fault("a file's name would leave its folder, or is missing", place: item["name"]?.string)
         }
@@ -260,8 +289,13 @@ struct RecordReader {
                 offset: try unsigned(fields[0], "a piece"), count: try unsigned(fields[1], "a piece"), object: id,
                 objectOffset: try unsigned(fields[4], "a piece"), tensor: fields.count > 5 ? fields[5].string : nil)
             guard read.offset == expected, read.count > 0, let next = expected.adding(read.count),
-                read.objectOffset.adding(read.count) != nil, id.record >= 0, id.record <= ordinal, id.index >= 0
+                let objectEnd = read.objectOffset.adding(read.count), id.record >= 0, id.record <= ordinal, id.index >= 0
             else { throw fault("the pieces of a file do not follow one another", place: name) }
+            if id.record == ordinal {
+                guard objects.indices.contains(id.index), objectEnd <= objects[id.index].size else {
+                    throw fault("a file's piece lies beyond its object", place: name)
+                }
+            }
             expected = next
             file.pieces.append(read)
         }
@@ -288,6 +322,9 @@ struct RecordReader {
         }
         return try list.map { try digest($0) }
     }
+
+    /// Whether a step can be called so: the name of the file or folder that it was.
+    static func isName(_ name: String) -> Bool { !name.isEmpty && !name.utf8.contains(0) }
 
     /// Whether a name stays within the folder it is extracted to.
     static func isSafe(_ name: String) -> Bool {

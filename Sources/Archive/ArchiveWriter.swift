@@ -39,11 +39,7 @@ public enum ArchiveWriter {
 
     /// The same in an earlier version of the format, which the archive keeps.
     package static func create(_ path: String, version: UInt32) throws {
-        guard Paths.kind(path) == .missing else {
-            throw CheckpointError(
-                .outputExists, "the archive is there already", file: path,
-                remedy: "add to it with `pannier archive add`, or choose another name")
-        }
+        try checkMissing(path)
         let output = try OutputFile(creating: path)
         let packed = try ArchiveFormat.pack(JSONValue.object(["steps": .array([])]).text(.compact))
         let offset = ArchiveFormat.pageSize
@@ -56,6 +52,39 @@ public enum ArchiveWriter {
             end: end, version: version)
         try output.write(ArchiveFormat.page(slot) + packed + packed + slot.bytes, at: 0)
         try output.flush()
+    }
+
+    /// Makes an archive that gets its name with its first step in it: one in which nothing could be stored would only be in
+    /// the way of the next attempt. Nothing of it is left either when the program is interrupted before.
+    /// - Parameters:
+    ///   - sync: whether to wait until the disk has it.
+    ///   - store: adds a first step to the archive at the path that it is given.
+    /// - Throws: `outputExists` when something of that name is there; whatever `store` throws.
+    public static func create<Result>(
+        _ path: String, sync: Bool = true, storing store: (String) throws -> Result
+    ) throws -> Result {
+        try checkMissing(path)
+        let staged = try StagedOutput(file: path, options: OutputOptions(sync: sync))
+        let hidden = staged.path
+        do {
+            try create(hidden, version: ArchiveFormat.version)
+            let result = try store(hidden)
+            try staged.publish()
+            return result
+        } catch let error as CheckpointError where error.file == hidden {
+            // Nobody knows the path that it has meanwhile.
+            var told = error
+            told.file = path
+            throw told
+        }
+    }
+
+    private static func checkMissing(_ path: String) throws {
+        guard Paths.kind(path) == .missing else {
+            throw CheckpointError(
+                .outputExists, "the archive is there already", file: path,
+                remedy: "add to it with `pannier archive add`, or choose another name")
+        }
     }
 
     /// Checkpoints in the order of the steps that their names say, by number; without numbers as they were given.
@@ -88,13 +117,14 @@ public enum ArchiveWriter {
     ) throws -> AddedStep {
         let output = try OutputFile(updating: path)
         let archive = try ArchiveReader(path)
+        try checkEnd(of: archive)
         let contents = try CheckpointContents(checkpoint)
         if contents.files.contains(where: { $0.file.identity == archive.file.identity }) {
             throw CheckpointError(
                 .outputExists, "the archive would be stored in itself", file: path,
                 remedy: "name other files, or keep the archive outside of the folder")
         }
-        let number = step ?? contents.step ?? (archive.entries.map(\.step).max() ?? -1) + 1
+        let number = try step ?? contents.step ?? next(in: archive)
         guard !archive.entries.contains(where: { $0.step == number }) else {
             throw CheckpointError(
                 .outputExists, "the archive has a step \(number) already", file: path,
@@ -103,5 +133,39 @@ public enum ArchiveWriter {
         let addition = ArchiveAddition(
             archive: archive, output: output, contents: contents, step: number, options: options, progress: progress)
         return try addition.run()
+    }
+
+    /// The step after all others.
+    private static func next(in archive: ArchiveReader) throws -> Int {
+        let last = archive.entries.map(\.step).max() ?? -1
+        guard let next = last.adding(1) else {
+            throw CheckpointError(
+                .usage, "there is no number after that of the last step", file: archive.path, found: "step \(last)",
+                remedy: "give the new one another number with --step")
+        }
+        return next
+    }
+
+    /// Refuses an archive behind whose end nothing can be written, before anything is.
+    private static func checkEnd(of archive: ArchiveReader) throws {
+        let slot = archive.slot, size = archive.file.size
+        guard slot.end <= size else {
+            throw CheckpointError.malformed(
+                "the archive was cut short, and nothing can be added to it", file: archive.path,
+                expected: "\(slot.end) bytes", found: "\(size)",
+                remedy: "get another copy of it, or extract its steps and store them in a new archive")
+        }
+        // What is written from the end on must not lie over what is there. Chunks are compared with it when they are read.
+        let records = [slot.directory] + archive.entries.map(\.record)
+        let isBehind = records.allSatisfy { record in
+            guard let end = max(record.offset, record.copy).adding(record.length) else { return false }
+            return end <= slot.end
+        }
+        guard slot.end >= ArchiveFormat.pageSize, isBehind, slot.sequence < UInt64.max else {
+            throw CheckpointError.malformed(
+                "the state of the archive contradicts itself, and nothing can be added to it", file: archive.path,
+                found: "state \(slot.sequence), which ends at byte \(slot.end)",
+                remedy: "extract its steps and store them in a new archive")
+        }
     }
 }

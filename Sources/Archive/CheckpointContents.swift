@@ -113,6 +113,10 @@ struct CheckpointContents: Sendable {
     /// - Parameter path: a file, or a folder of which every file is taken.
     init(_ path: String) throws {
         name = Paths.name(path)
+        // The root of all folders: a step without a name could not be read again.
+        guard RecordReader.isName(name) else {
+            throw CheckpointError(.usage, "a step cannot be named after this path", file: path, remedy: "name a folder in it")
+        }
         switch Paths.kind(path) {
         case .folder:
             isFolder = true

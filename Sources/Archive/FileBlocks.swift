@@ -73,11 +73,17 @@ struct FileBlocks: Sequence, IteratorProtocol {
 }
 
 extension ArchiveReader {
+    /// Compares what a file's pieces claim with their objects, whose chunks have been counted: before anybody believes the
+    /// file's size.
+    /// - Throws: `malformed` when its pieces are not in their objects.
+    func checkPieces(of file: StoredFile) throws {
+        for piece in file.pieces { _ = try object(of: piece) }
+    }
+
     /// All blocks of a file, in order.
     /// - Throws: `malformed` when its pieces are not in their objects.
     func blocks(of file: StoredFile) throws -> [FileBlock] {
-        // Before anything is counted: what pieces claim is bounded by objects, whose chunks have been.
-        for piece in file.pieces { _ = try object(of: piece) }
+        try checkPieces(of: file)
         return Array(FileBlocks(file.pieces))
     }
 

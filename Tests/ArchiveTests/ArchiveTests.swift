@@ -245,6 +245,196 @@ import Testing
         #expect(throws: CheckpointError.self) { try ArchiveReader(series.scratch.path("step-0.safetensors")) }
     }
 
+    // MARK: Records that lie
+
+    /// A size that nothing stored covers is refused before anything is made of it, wherever its pieces are.
+    @Test(arguments: [0, 1]) func sizesThatNothingCoversAreRefused(record: Int) throws {
+        let series = try Series(steps: 2, elements: [700, 333, 25])
+        var surgery = try RecordSurgery(series.archive)
+        try surgery.changeFile(1) { file in
+            let size = 1 << 62
+            file["size"] = size
+            file["pieces"] = [[0, size, record, 0, 0]]
+            file["digests"] = nil
+        }
+        let lying = series.scratch.path("lying.pannier"), out = series.scratch.path("out")
+        try series.scratch.write(surgery.bytes, "lying.pannier")
+        let reader = try ArchiveReader(lying)
+        let error = #expect(throws: CheckpointError.self) { try reader.contents(of: reader.steps[1]) }
+        #expect(error?.kind == .malformed && error?.message == "a file's piece lies beyond its object")
+        for keepDamaged in [false, true] {
+            #expect(throws: CheckpointError.self) {
+                try reader.extract(
+                    reader.steps[1], to: out, options: OutputOptions(sync: false), keepDamaged: keepDamaged, threads: 1)
+            }
+        }
+        #expect(Paths.kind(out) == .missing)
+        ArchiveMounts.install()
+        #expect(throws: CheckpointError.self) { try File("\(lying):100") }
+        #expect(reader.verify(threads: 1).soundSteps == [0])
+    }
+
+    @Test func sizesWithoutASumAreRefused() throws {
+        let series = try Series(steps: 2, elements: [700, 333, 25])
+        var surgery = try RecordSurgery(series.archive)
+        try surgery.changeRecord(1) { record in
+            record["folder"] = true
+            record["files"] = (0..<3).map { number -> [String: Any] in
+                let pieces = [[0, Int.max, 0, 0, 0]]
+                return ["name": "f\(number)", "size": Int.max, "sha256": String(repeating: "0", count: 64), "pieces": pieces]
+            }
+        }
+        try series.scratch.write(surgery.bytes, "sum.pannier")
+        let reader = try ArchiveReader(series.scratch.path("sum.pannier"))
+        let error = #expect(throws: CheckpointError.self) { try reader.contents(of: reader.steps[1]) }
+        #expect(error?.message == "the sizes of a step's files are beyond what a disk can hold")
+        let report = reader.verify(threads: 1)
+        #expect(report.soundSteps == [0] && report.damage.count == 1)
+    }
+
+    @Test func noStepFollowsTheLastNumber() throws {
+        let series = try Series(steps: 1, elements: [700, 333, 25])
+        try series.scratch.write(Data("some text".utf8), "plain.txt")
+        let plain = series.scratch.path("plain.txt")
+        _ = try ArchiveWriter.add(plain, to: series.archive, step: Int.max, options: ArchiveOptions(threads: 1))
+        let error = #expect(throws: CheckpointError.self) {
+            try ArchiveWriter.add(plain, to: series.archive, options: ArchiveOptions(threads: 1))
+        }
+        #expect(error?.kind == .usage && error?.remedy?.contains("--step") == true)
+        _ = try ArchiveWriter.add(plain, to: series.archive, step: 5, options: ArchiveOptions(threads: 1))
+        #expect(try ArchiveReader(series.archive).steps.map(\.step) == [0, 5, Int.max])
+    }
+
+    /// Its checksum is as it should be, and its sequence or end such that nothing can follow.
+    @Test(arguments: [(0, UInt64.max), (5, UInt64.max), (5, 32_212_254_720), (5, 0), (5, 4096), (5, 5000)])
+    func nothingIsAddedToAStateThatLies(field: Int, value: UInt64) throws {
+        let series = try Series(steps: 1, elements: [700, 333, 25])
+        var surgery = try RecordSurgery(series.archive)
+        try surgery.changeSlot { $0[field] = value }
+        try series.scratch.write(surgery.bytes, "s.pannier")
+        let error = #expect(throws: CheckpointError.self) {
+            try ArchiveWriter.add(
+                series.scratch.path("step-0.safetensors"), to: series.scratch.path("s.pannier"), step: 7,
+                options: ArchiveOptions(threads: 1))
+        }
+        #expect(error?.kind == .malformed && error?.remedy != nil)
+        #expect(try series.scratch.data("s.pannier") == surgery.bytes)
+        guard value > UInt64(surgery.bytes.count) else { return }
+        // All that is there comes out, and what is not is said.
+        let reader = try ArchiveReader(series.scratch.path("s.pannier"))
+        #expect(try series.extracted(reader, reader.steps[0]).0 == series.files[0])
+        #expect(reader.verify(threads: 1).ok == (field == 0))
+        #expect(reader.remarks.isEmpty == (field == 0))
+    }
+
+    /// A directory that names one record for two steps is not read; the state before it is.
+    @Test(arguments: ["same", "crossed", "inside", "wide"]) func stepsDoNotShareARecord(how: String) throws {
+        let series = try Series(steps: 1, elements: [700, 333, 25])
+        var surgery = try RecordSurgery(series.archive)
+        try surgery.changeDirectory { steps in
+            var second = steps[0]
+            let offset = try #require(second["offset"] as? Int), copy = try #require(second["copy"] as? Int)
+            second["step"] = 7
+            switch how {
+            case "same": break
+            case "crossed":
+                second["offset"] = copy
+                second["copy"] = offset
+            case "inside":
+                second["offset"] = offset + 1
+                second["copy"] = 10
+                second["length"] = 5
+            default: second["offset"] = UInt64.max
+            }
+            steps.append(second)
+        }
+        try series.scratch.write(surgery.bytes, "shared.pannier")
+        let reader = try ArchiveReader(series.scratch.path("shared.pannier"))
+        #expect(reader.steps.map(\.step) == [0])
+        #expect(reader.remarks.count == 1 && reader.remarks[0].contains(how == "wide" ? "outside" : "overlap"))
+        #expect(!reader.verify(threads: 1).ok)
+    }
+
+    @Test(arguments: ["", "a\0b"]) func namesThatNoFileHasAreRefused(name: String) throws {
+        let series = try Series(steps: 1, elements: [700, 333, 25])
+        var directory = try RecordSurgery(series.archive), record = directory, file = directory
+        try directory.changeDirectory { $0[0]["name"] = name }
+        try series.scratch.write(directory.bytes, "n.pannier")
+        #expect(try ArchiveReader(series.scratch.path("n.pannier")).remarks.count == 1)
+        try record.changeRecord(0) { $0["name"] = name }
+        try file.changeFile(0) { $0["name"] = name }
+        for surgery in [record, file] {
+            try series.scratch.write(surgery.bytes, "n.pannier")
+            let reader = try ArchiveReader(series.scratch.path("n.pannier"))
+            let error = #expect(throws: CheckpointError.self) { try reader.contents(of: reader.steps[0]) }
+            #expect(error?.kind == .malformed)
+        }
+    }
+
+    /// Small pieces of one chunk: what one decoding of it gave all of them is right, and so is what they say of damage.
+    @Test(arguments: [true, false]) func manyPiecesOfOneChunkAreReadAlike(digests: Bool) throws {
+        let series = try Series(steps: 2, elements: [9000, 3333, 256], digests: digests)
+        var surgery = try RecordSurgery(series.archive)
+        try surgery.changeFile(1) { file in
+            let pieces = try #require(file["pieces"] as? [[Any]])
+            file["pieces"] = try pieces.flatMap { piece -> [[Any]] in
+                let offset = try #require(piece[0] as? Int), count = try #require(piece[1] as? Int)
+                let within = try #require(piece[4] as? Int)
+                return stride(from: 0, to: count, by: 100).map { at -> [Any] in
+                    var fields: [Any] = [offset + at, min(100, count - at), piece[2], piece[3], within + at]
+                    fields += piece.dropFirst(5)
+                    return fields
+                }
+            }
+        }
+        try series.scratch.write(surgery.bytes, "p.pannier")
+        let reader = try ArchiveReader(series.scratch.path("p.pannier"))
+        #expect(reader.verify(threads: 2).ok)
+        #expect(try series.extracted(reader, reader.steps[1]).0 == series.files[1])
+        // The first chunk that the second step brought.
+        let objects = try #require(surgery.record(1)["objects"] as? [[String: Any]])
+        let chunks = try #require(objects[0]["chunks"] as? [[Any]])
+        let payload = try #require(chunks[0][0] as? Int), size = try #require(objects[0]["size"] as? Int)
+        var bytes = surgery.bytes
+        bytes[payload + 20] ^= 1
+        try series.scratch.write(bytes, "q.pannier")
+        let damaged = try ArchiveReader(series.scratch.path("q.pannier"))
+        let found = damaged.verify(threads: 2)
+        #expect(found.soundSteps == [0])
+        #expect(found.damage.reduce(0) { $0 + Int($1.count) } == size)
+        let (kept, report) = try series.extracted(damaged, damaged.steps[1], keepDamaged: true)
+        var expected = series.files[1]
+        for lost in report.damage {
+            let gap = Int(lost.offset)..<Int(lost.offset + lost.count)
+            expected.replaceSubrange(gap, with: Data(count: gap.count))
+        }
+        #expect(report.damage.count == found.damage.count)
+        #expect(kept == expected)
+    }
+
+    /// Its name is there only when a step is.
+    @Test func anArchiveWithoutAFirstStepLeavesNothing() throws {
+        let scratch = try Scratch()
+        let archive = scratch.path("a.pannier")
+        try scratch.write(Data("some text".utf8), "x")
+        func names() throws -> [String] { try Paths.list(scratch.url.path) }
+        let error = #expect(throws: CheckpointError.self) {
+            try ArchiveWriter.create(archive, sync: false) { hidden -> AddedStep in
+                #expect(Paths.kind(archive) == .missing)
+                return try ArchiveWriter.add(scratch.url.path, to: hidden, options: ArchiveOptions(threads: 1))
+            }
+        }
+        // The folder to store had the archive in it.
+        #expect(error?.kind == .outputExists && error?.file == archive)
+        #expect(try names() == ["x"])
+        let added = try ArchiveWriter.create(archive, sync: false) {
+            try ArchiveWriter.add(scratch.path("x"), to: $0, options: ArchiveOptions(threads: 1))
+        }
+        #expect(added.step == 0)
+        #expect(try names() == ["a.pannier", "x"])
+        #expect(try ArchiveReader(archive).verify(threads: 1).soundSteps == [0])
+    }
+
     @Test(arguments: [
         ("iter-001200-ckpt.pth", 1200), ("step-240k-503b", 240_000), ("checkpoint-500", 500), ("KJV-Llama-2.8M", nil),
         ("TinyLlama-1.1B-step-50K-105b", 50_000), ("model.f32.900.safetensors", 900), ("pytorch_model.bin", nil),

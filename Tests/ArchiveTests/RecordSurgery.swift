@@ -27,16 +27,42 @@ struct RecordSurgery {
 
     /// Changes the first of a step's files or objects.
     mutating func changeFirst(_ list: String, of ordinal: Int, _ change: (inout [String: Any]) throws -> Void) throws {
+        try changeRecord(ordinal) { record in
+            var parts = try #require(record[list] as? [[String: Any]])
+            try change(&parts[0])
+            record[list] = parts
+        }
+    }
+
+    /// Changes the record of a step.
+    mutating func changeRecord(_ ordinal: Int, _ change: (inout [String: Any]) throws -> Void) throws {
         var record = try record(ordinal)
-        var parts = try #require(record[list] as? [[String: Any]])
-        try change(&parts[0])
-        record[list] = parts
+        try change(&record)
         try replace(ordinal, with: record)
+    }
+
+    /// Changes the list of steps, in a new state of the archive.
+    mutating func changeDirectory(_ change: (inout [[String: Any]]) throws -> Void) throws {
+        let fields = try slot()
+        var steps = try #require(try unpack(fields[1], fields[3])["steps"] as? [[String: Any]])
+        try change(&steps)
+        bytes.removeSubrange(Int(fields[5])...)
+        try commit(steps, after: fields)
+    }
+
+    /// Changes the slot in force, in both places of the first page and at the end.
+    /// - Parameter change: is given its sequence, the directory's offset, copy, length and checksum, end, and version.
+    mutating func changeSlot(_ change: (inout [UInt64]) -> Void) throws {
+        var fields = Array(try slot().prefix(7))
+        let end = Int(fields[5])
+        change(&fields)
+        let slot = Self.packed(fields)
+        for at in [512, 1024, end - 64] { bytes.replaceSubrange(at..<at + 64, with: slot) }
     }
 
     /// Puts another record in the place of a step's, in a new state of the archive.
     private mutating func replace(_ ordinal: Int, with record: [String: Any]) throws {
-        var fields = try slot()
+        let fields = try slot()
         var steps = try #require(try unpack(fields[1], fields[3])["steps"] as? [[String: Any]])
         bytes.removeSubrange(Int(fields[5])...)
         let place = try append(record)
@@ -44,17 +70,19 @@ struct RecordSurgery {
         steps[ordinal]["copy"] = place.offset + place.length
         steps[ordinal]["length"] = place.length
         steps[ordinal]["checksum"] = String(format: "%016lx", place.checksum)
+        try commit(steps, after: fields)
+    }
+
+    /// Appends a directory and the slot that makes it count, after the state with the given slot.
+    private mutating func commit(_ steps: [[String: Any]], after fields: [UInt64]) throws {
         let directory = try append(["steps": steps])
-        let end = UInt64(bytes.count) + 64
-        fields = [
-            fields[0] + 1, directory.offset, directory.offset + directory.length, directory.length, directory.checksum, end,
+        let end = UInt64(bytes.count) + 64, sequence = fields[0] + 1
+        let slot = Self.packed([
+            sequence, directory.offset, directory.offset + directory.length, directory.length, directory.checksum, end,
             fields[6],
-        ]
-        var slot = Data()
-        for field in fields { withUnsafeBytes(of: field.littleEndian) { slot.append(contentsOf: $0) } }
-        withUnsafeBytes(of: Self.checksum(slot).littleEndian) { slot.append(contentsOf: $0) }
+        ])
         bytes.append(slot)
-        let at = fields[0] % 2 == 0 ? 512 : 1024
+        let at = sequence % 2 == 0 ? 512 : 1024
         bytes.replaceSubrange(at..<at + 64, with: slot)
     }
 
@@ -62,6 +90,14 @@ struct RecordSurgery {
 
     private static func checksum(_ data: Data) -> UInt64 {
         data.withUnsafeBytes { pannier_xxh64($0.baseAddress, $0.count) }
+    }
+
+    /// A slot of seven fields, with its checksum.
+    private static func packed(_ fields: [UInt64]) -> Data {
+        var slot = Data()
+        for field in fields { withUnsafeBytes(of: field.littleEndian) { slot.append(contentsOf: $0) } }
+        withUnsafeBytes(of: checksum(slot).littleEndian) { slot.append(contentsOf: $0) }
+        return slot
     }
 
     /// The eight fields of the slot in force.

@@ -41,18 +41,31 @@ struct StoringOptions: ParsableArguments {
     }
 
     /// Adds checkpoints one after another, each as a step of its own, and says what became of them.
+    /// - Parameter creating: makes the archive with the first of them.
     func add(
-        _ checkpoints: [String], to archive: String, command: String, json: Bool, common: CommonOptions
+        _ checkpoints: [String], to archive: String, creating: Bool = false, command: String, json: Bool,
+        common: CommonOptions
     ) throws {
         if step != nil, checkpoints.count > 1 {
             throw CheckpointError(.usage, "--step numbers one checkpoint", remedy: "add them one by one")
         }
         var options = ArchiveOptions(threads: common.threadCount, chain: chain)
         options.sync = !noSync
+        let storing = options
         var added: [JSONValue] = []
-        for path in try ArchiveWriter.ordered(checkpoints) {
-            let bar = ProgressBar("Storing \(Paths.name(path))", total: try ArchiveWriter.work(path))
-            let done = try ArchiveWriter.add(path, to: archive, step: step, options: options) { bar.advance(by: $0) }
+        if creating, checkpoints.isEmpty { try ArchiveWriter.create(archive) }
+        for (index, path) in try ArchiveWriter.ordered(checkpoints).enumerated() {
+            let bar = ProgressBar(
+                "Storing \(Paths.name(path).escapingControlCharacters)", total: try ArchiveWriter.work(path))
+            let store = { (archive: String) throws -> AddedStep in
+                try ArchiveWriter.add(path, to: archive, step: step, options: storing) { bar.advance(by: $0) }
+            }
+            let done: AddedStep
+            if creating, index == 0 {
+                done = try ArchiveWriter.create(archive, sync: !noSync, storing: store)
+            } else {
+                done = try store(archive)
+            }
             bar.finish()
             added.append([
                 "step": JSONValue(done.step), "name": .string(done.name), "bytes": JSONValue(done.bytes),
@@ -95,14 +108,7 @@ struct ArchiveCreate: ParsableCommand {
         for path in checkpoints where Paths.kind(path) == .missing {
             throw CheckpointError(.inputOutput, "there is no such file or folder", file: path, remedy: "check its name")
         }
-        try ArchiveWriter.create(archive)
-        do {
-            try storing.add(checkpoints, to: archive, command: "create", json: json.json, common: common)
-        } catch {
-            // An archive in which nothing was stored would only be in the way of the next attempt.
-            if let steps = try? ArchiveReader(archive).steps, steps.isEmpty { Paths.removeFile(archive) }
-            throw error
-        }
+        try storing.add(checkpoints, to: archive, creating: true, command: "create", json: json.json, common: common)
     }
 }
 
@@ -161,12 +167,19 @@ struct ArchiveList: ParsableCommand {
         let file = try File(archive)
         let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: [file.identity])
         var listed: [(step: ArchivedStep, contents: StepContents)] = []
-        for remark in reader.remarks { Console.warning(remark) }
+        for remark in reader.remarks { Console.warning("\(archive): \(remark)") }
+        var total: UInt64 = 0
         var table = Table([.right, .left, .right, .right, .right, .right, .left])
         table.add(["step", "name", "files", "tensors", "bytes", "stored", ""])
         var steps: [JSONValue] = []
         for step in reader.steps {
             let contents = try reader.contents(of: step)
+            // Each step has a sum; the picture's title has that of all.
+            guard let sum = total.adding(contents.bytes) else {
+                throw CheckpointError.malformed(
+                    "the sizes of the steps are beyond what a disk can hold", file: archive, place: "step \(step.step)")
+            }
+            total = sum
             listed.append((step, contents))
             let percent = contents.bytes > 0 ? 100 * Double(contents.stored) / Double(contents.bytes) : 100
             table.add([
@@ -191,7 +204,11 @@ struct ArchiveList: ParsableCommand {
         try pictures.write(html: { picture.html }, svg: { picture.svg })
         if json.json {
             Console.print(
-                ["schema": "pannier.archive.list/1", "archive": .string(archive), "steps": .array(steps)])
+                [
+                    "schema": "pannier.archive.list/1", "archive": .string(archive),
+                    "damaged": .bool(!reader.remarks.isEmpty), "remarks": .array(reader.remarks.map { .string($0) }),
+                    "steps": .array(steps),
+                ])
         } else {
             for line in table.lines() { Console.print(line) }
         }
@@ -246,7 +263,7 @@ struct ArchiveExtract: ParsableCommand {
                 ArchiveReports.json(report, schema: "pannier.archive.extract/1", archive: archive, output: destination))
         } else {
             ArchiveReports.print(report)
-            Console.print(destination)
+            Console.print(destination.escapingControlCharacters)
         }
         if !report.ok { throw ExitCode(1) }
     }
@@ -274,9 +291,10 @@ struct ArchiveVerify: ParsableCommand {
     func run() throws {
         common.apply()
         let reader = try ArchiveReader(archive)
-        for remark in reader.remarks { Console.warning(remark) }
+        for remark in reader.remarks { Console.warning("\(archive): \(remark)") }
         let wanted = steps.isEmpty ? reader.steps : try steps.map { try reader.existingStep(named: $0) }
-        let total = wanted.reduce(UInt64(0)) { $0 + ((try? reader.contents(of: $1).bytes) ?? 0) }
+        // A step may be named more than once.
+        let total = wanted.reduce(UInt64(0)) { $0.adding((try? reader.contents(of: $1).bytes) ?? 0) ?? .max }
         let bar = ProgressBar("Verifying", total: total)
         let report = reader.verify(steps: wanted, threads: common.threadCount) { bar.advance(by: $0) }
         bar.finish()
