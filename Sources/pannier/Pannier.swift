@@ -36,9 +36,8 @@ enum Program {
     static func main() {
         Interruption.handle()
         ArchiveMounts.install()
-        // A reader that goes away (`pannier inspect X | head`) is an error to handle, not a signal to die of.
-        signal(SIGPIPE, SIG_IGN)
         do {
+            try Surroundings.prepare()
             var command = try Pannier.parseAsRoot()
             try command.run()
             Console.flush()

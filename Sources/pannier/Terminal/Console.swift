@@ -12,6 +12,8 @@ enum Console {
     nonisolated(unsafe) static var verbose = false
     nonisolated(unsafe) static var color: ColorChoice = .auto
     private nonisolated(unsafe) static var pending: [UInt8] = []
+    /// Nobody reads standard output any more.
+    private nonisolated(unsafe) static var readerIsGone = false
 
     /// Prints a line of the result.
     static func print(_ line: String = "") {
@@ -20,22 +22,28 @@ enum Console {
         if pending.count > 1 << 16 { flush() }
     }
 
-    /// Prints text of the result without a newline, at once.
+    /// Prints text of the result without a newline, at once. Without a reader there is nothing left to do.
     static func stream(_ bytes: some Sequence<UInt8>) {
         pending.append(contentsOf: bytes)
         flush()
+        if readerIsGone { _exit(0) }
     }
 
     /// Prints the JSON object that is a command's whole result.
     static func print(_ json: JSONValue) { print(json.text(.indented)) }
 
-    /// Writes what is pending. A reader that went away ends the program quietly; a full disk is said.
+    /// Writes what is pending. A reader that went away needs no more, but the exit status still says what was found; a full
+    /// disk is said.
     static func flush() {
         guard !pending.isEmpty else { return }
         let bytes = pending
         pending.removeAll(keepingCapacity: true)
+        guard !readerIsGone else { return }
         if let failed = write(bytes, to: STDOUT_FILENO) {
-            if failed == EPIPE { _exit(0) }
+            if failed == EPIPE {
+                readerIsGone = true
+                return
+            }
             _ = write(Array("pannier: standard output: \(String(cString: strerror(failed)))\n".utf8), to: STDERR_FILENO)
             _exit(3)
         }
