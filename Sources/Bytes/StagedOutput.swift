@@ -58,7 +58,7 @@ public final class StagedOutput: Sendable {
     public convenience init(folder destination: String, options: OutputOptions) throws {
         let resolved = Self.resolve(destination)
         switch Paths.kind(resolved) {
-        case .missing: break
+        case .missing: try Self.checkLink(resolved, options)
         case .folder:
             if !options.force, !(try Paths.list(resolved).isEmpty) {
                 throw CheckpointError(
@@ -180,7 +180,7 @@ public final class StagedOutput: Sendable {
 
     private static func check(_ path: String, _ options: OutputOptions) throws {
         let kind = Paths.kind(path)
-        guard kind != .missing else { return }
+        guard kind != .missing else { return try checkLink(path, options) }
         if options.isInput(path) {
             throw CheckpointError(
                 .outputExists, "the output is one of the inputs", file: path,
@@ -195,6 +195,15 @@ public final class StagedOutput: Sendable {
                 .outputExists, "the output is there already", file: path,
                 remedy: "choose another name, or replace it with --force")
         }
+    }
+
+    /// Where nothing is, a symbolic link may stand that leads there.
+    private static func checkLink(_ path: String, _ options: OutputOptions) throws {
+        var status = stat()
+        guard !options.force, lstat(path, &status) == 0 else { return }
+        throw CheckpointError(
+            .outputExists, "the output is a symbolic link that leads nowhere", file: path,
+            remedy: "choose another name, or replace the link with --force")
     }
 
     private static let mark = ".pannier-"

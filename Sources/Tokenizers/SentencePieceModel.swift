@@ -55,6 +55,8 @@ public struct SentencePieceModel: Sendable {
 
     /// Vocabularies larger than this are refused before they are read.
     public static let mostPieces = 1 << 22
+    /// Ids that nothing names, at most, beside as many as there are names.
+    static let mostHoles = 1 << 16
 
     /// - Parameter file: the name errors give.
     /// - Throws: `malformed` where the bytes are no ModelProto.

@@ -80,23 +80,26 @@ public struct TokenizerJSON: Sendable {
         byteFallback = model["byte_fallback"]?.bool ?? false
         ignoreMerges = model["ignore_merges"]?.bool ?? false
         unknownPiece = model["unk_token"]?.string
-        for (piece, id) in vocabulary { try place(piece, at: id.integer, file: file) }
+        // As many ids may go unnamed as there are names, and some more: a single high one would take a gigabyte.
+        let added = json["added_tokens"]?.array ?? []
+        let limit = min(SentencePieceModel.mostPieces, 2 * (vocabulary.count + added.count) + SentencePieceModel.mostHoles)
+        for (piece, id) in vocabulary { try place(piece, at: id.integer, below: limit, file: file) }
         try readMerges(model["merges"]?.array ?? [], file: file)
-        for entry in json["added_tokens"]?.array ?? [] {
+        for entry in added {
             guard let id = entry["id"]?.integer, let token = AddedToken(entry, id: id) else {
                 throw CheckpointError.malformed(
                     "an added token without id or content", file: file, place: "added_tokens")
             }
-            try place(token.content, at: id, file: file)
+            try place(token.content, at: id, below: limit, file: file)
             addedTokens.append(token)
         }
         readTextTreatment(json)
     }
 
-    private mutating func place(_ piece: String, at id: Int?, file: String?) throws {
-        guard let id, id >= 0, id < SentencePieceModel.mostPieces else {
+    private mutating func place(_ piece: String, at id: Int?, below limit: Int, file: String?) throws {
+        guard let id, id >= 0, id < limit else {
             throw CheckpointError.malformed(
-                "a piece's id is out of range", file: file, place: piece, expected: "0 ..< \(SentencePieceModel.mostPieces)",
+                "a piece's id is out of range", file: file, place: piece, expected: "0 ..< \(limit)",
                 found: id.map(String.init) ?? "no integer")
         }
         if id >= pieces.count { pieces.append(contentsOf: repeatElement(nil, count: id + 1 - pieces.count)) }

@@ -57,8 +57,13 @@ extension Tokenizer {
         }
         var pieces = model.pieces.map(\.text), scores = model.pieces.map(\.score), types = model.pieces.map(\.type)
         // Tokens added beside the model's own: found in text whole.
-        func add(_ content: String, _ id: Int, _ type: PieceType) {
-            guard id >= 0, id < SentencePieceModel.mostPieces else { return }
+        let limit = min(SentencePieceModel.mostPieces, 2 * pieces.count + SentencePieceModel.mostHoles)
+        func add(_ content: String, _ id: Int, _ type: PieceType) throws {
+            guard id >= 0, id < limit else {
+                throw CheckpointError.malformed(
+                    "an added token's id is out of range", file: file, place: content, expected: "0 ..< \(limit)", found: "\(id)",
+                    remedy: "the tokens were added to another vocabulary")
+            }
             while pieces.count <= id {
                 pieces.append("[PAD\(pieces.count)]")
                 scores.append(-10000)
@@ -67,9 +72,11 @@ extension Tokenizer {
             pieces[id] = content
             types[id] = type
         }
-        for token in added where token.id >= model.pieces.count { add(token.content, token.id, .userDefined) }
+        for token in added where token.id >= model.pieces.count {
+            try add(token.content, token.id, .userDefined)
+        }
         for token in config.addedTokens where token.id >= model.pieces.count {
-            add(token.content, token.id, token.special ? .control : .userDefined)
+            try add(token.content, token.id, token.special ? .control : .userDefined)
         }
         let prefix = model.addDummyPrefix && (config.addPrefixSpace ?? true)
         self.init(

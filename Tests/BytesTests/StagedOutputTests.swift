@@ -117,6 +117,18 @@ import Testing
         #expect(scratch.names("d") == ["target"])
     }
 
+    /// A link that leads nowhere is something that is there.
+    @Test func aLinkThatLeadsNowhereNeedsForce() throws {
+        let scratch = Scratch()
+        #expect(symlink("nowhere", scratch.path("link")) == 0)
+        expect(.outputExists) { _ = try StagedOutput(file: scratch.path("link"), options: OutputOptions()) }
+        expect(.outputExists) { _ = try StagedOutput(folder: scratch.path("link"), options: OutputOptions()) }
+        let staged = try StagedOutput(file: scratch.path("link"), options: OutputOptions(force: true))
+        try Self.fill(staged, Paths.name(staged.path), "new")
+        try staged.publish()
+        #expect(scratch.text("link") == "new" && scratch.names() == ["link"])
+    }
+
     @Test func placesThatCannotBe() throws {
         let scratch = Scratch()
         try scratch.write("file", "x")

@@ -71,7 +71,12 @@ package let lyingPickles: [HostilePickle] = {
     var tuples = Op.proto() + Op.none
     for _ in 0..<700_000 { tuples += Op.tuple1 }
     tuples += Op.stop
+    // One text of a megabyte in a hundred places.
+    var shared = Op.proto() + Op.emptyList + Op.mark + Op.text(String(repeating: "x", count: 1 << 20)) + Op.put(0)
+    for _ in 0..<100 { shared += Op.get(0) }
+    shared += Op.appends + Op.stop
     return [
+        HostilePickle("a text in many places", shared, "shared so often"),
         // Calls of what is no function.
         HostilePickle("REDUCE of a text", Op.dict(Op.text("os.system") + Op.emptyTuple + Op.reduce), "no global"),
         HostilePickle("REDUCE of a call", Op.dict(Op.orderedDict + Op.emptyTuple + Op.reduce), "no global"),

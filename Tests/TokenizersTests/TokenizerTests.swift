@@ -90,6 +90,13 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
          "added_tokens": [{"id": 8, "content": "<|eot_id|>", "special": true}]}
         """
 
+    /// One id far above all others would make a vocabulary of a gigabyte.
+    @Test func idsLieNearEachOther() throws {
+        func json(_ id: Int) -> String { Self.byteLevel.replacingOccurrences(of: "\"id\": 8", with: "\"id\": \(id)") }
+        #expect(try Self.tokenizer(json: json(60_000)).count == 60_001)
+        #expect(throws: CheckpointError.self) { try Self.tokenizer(json: json(4_000_000)) }
+    }
+
     @Test func mergesByteLevelPairsInTheirOrder() throws {
         let tokenizer = try Self.tokenizer(json: Self.byteLevel)
         #expect(tokenizer.encode("abc") == [5])

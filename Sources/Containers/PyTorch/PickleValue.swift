@@ -88,4 +88,6 @@ enum PickleLimits {
     /// Bytes of one name and of all names.
     static let name = 4096
     static let allNames = 12 << 20
+    /// Bytes of all texts and byte strings, shared ones at each place: as many as a pickle may have.
+    static let allText = 64 << 20
 }

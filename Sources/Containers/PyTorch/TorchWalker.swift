@@ -18,6 +18,7 @@ struct TorchWalker {
     private var contents = TorchContents()
     private var names: Set<ExactText> = []
     private var nameBytes = 0
+    private var textBytes = 0
     private var visits = 0
     /// The containers on the way from the root to here.
     private var open: Set<PickleID> = []
@@ -54,6 +55,7 @@ struct TorchWalker {
         switch graph[id] {
         case .none: return
         case .bool, .integer, .double, .string, .bytes, .longInteger:
+            try count(id, path)
             if let value = scalar(id) { try note(value, path) } else { skip(path) }
         case .tuple(let index), .list(let index), .set(let index):
             try visitList(graph.elements(index), id: id, path: path, depth: depth)
@@ -90,7 +92,7 @@ struct TorchWalker {
 
     private mutating func visitList(_ elements: [PickleID], id: PickleID, path: String, depth: Int) throws {
         guard !elements.isEmpty else { return }
-        if let array = array(elements) {
+        if let array = try array(elements, path) {
             visits += elements.count
             try note(.array(array), path)
             return
@@ -233,12 +235,23 @@ struct TorchWalker {
         }
     }
 
+    /// Counts what the value's text takes, before it is copied: a text that is stored once may stand in many places.
+    private mutating func count(_ id: PickleID, _ path: String) throws {
+        switch graph[id] {
+        case .string(let text): textBytes += text.utf8.count
+        case .bytes(let bytes): textBytes += bytes.count
+        default: return
+        }
+        guard textBytes <= PickleLimits.allText else { throw fault("texts are shared so often that they do not fit", path) }
+    }
+
     /// Scalars of one type as one value.
-    private func array(_ elements: [PickleID]) -> MetadataArray? {
+    private mutating func array(_ elements: [PickleID], _ path: String) throws -> MetadataArray? {
         guard let first = elements.first, let type = scalar(first)?.type else { return nil }
         var values: [MetadataValue] = []
         values.reserveCapacity(elements.count)
         for element in elements {
+            try count(element, path)
             guard let value = scalar(element), value.type == type else { return nil }
             values.append(value)
         }
