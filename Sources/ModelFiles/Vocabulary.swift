@@ -69,6 +69,17 @@ struct Vocabulary {
         if model.algorithm != .bpe {
             warnings.append("tokenizer.model is no BPE model (\(model.algorithm)): ggml cuts text as BPE does")
         }
+        // What GGUF has no key for, or llama.cpp's converter does not say.
+        if !model.charactersMap.isEmpty {
+            warnings.append("GGUF cannot say that tokenizer.model replaces characters (\(model.normalizer)): such text is cut otherwise")
+        }
+        if !model.addDummyPrefix, folder.tokenizerConfig?["add_prefix_space"]?.bool != false {
+            warnings.append(
+                "tokenizer.model puts no space in front of a text, the GGUF does: \"add_prefix_space\": false in tokenizer_config.json carries it")
+        }
+        if model.pieces.contains(where: { $0.type == .userDefined }) {
+            warnings.append("tokenizer.model's user-defined pieces are plain ones in the GGUF, as llama.cpp's converter has them")
+        }
 
         var outside: [Int] = []
         for (token, id) in folder.addedTokens {

@@ -33,6 +33,21 @@ struct Variant: CustomTestStringConvertible, Sendable {
 }
 
 @Suite struct GGUFMetadataTests {
+    /// Lit-GPT's and Meta's configs say no special tokens: what lies beside them does. A config.json is left alone.
+    @Test func specialTokensComeFromWhatLiesBesideAConfig() throws {
+        var folder = ModelFolder(name: "m")
+        let config = ModelConfig(layers: 1, hidden: 8, heads: 2, ffn: 8, vocab: 9)
+        #expect(folder.completing(config) == config)
+        folder.generationConfig = ["bos_token_id": 2, "eos_token_id": [3, 4], "pad_token_id": 0]
+        let completed = folder.completing(config)
+        #expect(completed.bosToken == 2 && completed.eosTokens == [3, 4] && completed.padToken == 0)
+        var own = config
+        (own.bosToken, own.eosTokens) = (5, [6])
+        #expect(folder.completing(own).bosToken == 5 && folder.completing(own).eosTokens == [6])
+        folder.config = ["model_type": "llama"]
+        #expect(folder.completing(config) == config)
+    }
+
     /// Where this differs from the peer on purpose.
     static let exceptions: Set<String> = [
         "ids_neg_pad",  // the peer stops; the id is left out here
