@@ -246,7 +246,8 @@ public final class ParityComparison {
         report.maxKLD = Double(last)
         report.top1Agreement = Double(sums.same) / Double(sorted.count)
         report.maxAbsLogit = sums.largest
-        report.logitNMSE = sums.reference > 0 ? sums.squared / sums.reference : 0
+        // Zeros have no error; NaN is none.
+        report.logitNMSE = sums.reference == 0 ? 0 : sums.squared / sums.reference
         report.perplexityReference = exp(nll.reference.mean)
         report.perplexityCandidate = exp(nll.candidate.mean)
     }

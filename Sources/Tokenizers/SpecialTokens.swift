@@ -14,8 +14,21 @@ struct SpecialTokens: Sendable {
     private var labels: [UInt8] = []
     private var nodes = [Node(label: 0..<0)]
 
+    /// How a token of a tokenizer.json is found in text: AddedToken in the documentation of `tokenizers`.
+    struct Treatment: OptionSet, Sendable {
+        let rawValue: UInt8
+        /// Takes the white space before it along, or that after it.
+        static let stripsLeft = Treatment(rawValue: 1)
+        static let stripsRight = Treatment(rawValue: 2)
+        /// Is not found within a word.
+        static let isWord = Treatment(rawValue: 4)
+    }
+    private let treatments: [Int: Treatment]
+
     /// The first of equal tokens counts.
-    init(_ tokens: [(text: String, id: Int)]) {
+    /// - Parameter treatments: of those tokens that have one, by id.
+    init(_ tokens: [(text: String, id: Int)], treatments: [Int: Treatment] = [:]) {
+        self.treatments = treatments.filter { !$0.value.isEmpty }
         let bytes: [UInt8] = tokens.flatMap { $0.text.utf8 }
         let starts = tokens.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1.text.utf8.count) }
         /// The byte at a place of a token, and one more; 0 behind its end.
@@ -101,21 +114,62 @@ struct SpecialTokens: Sendable {
         return text.withUTF8 { bytes in
             var fragments: [Fragment] = []
             var start = 0, at = 0
-            func flush() {
-                if start < at { fragments.append(.text(String(decoding: bytes[start..<at], as: UTF8.self))) }
+            func flush(to end: Int) {
+                if start < end { fragments.append(.text(String(decoding: bytes[start..<end], as: UTF8.self))) }
             }
             while at < bytes.count {
-                if let (length, id) = match(in: bytes, at: at) {
-                    flush()
-                    fragments.append(.token(id))
-                    at += length
-                    start = at
-                } else {
+                guard let (length, id) = match(in: bytes, at: at) else {
                     at += 1
+                    continue
                 }
+                var range = at..<at + length
+                at = range.upperBound
+                if let treatment = treatments[id], !Self.treat(&range, treatment, in: bytes, from: start) { continue }
+                flush(to: range.lowerBound)
+                fragments.append(.token(id))
+                start = range.upperBound
+                at = start
             }
-            flush()
+            flush(to: at)
             return fragments
+        }
+    }
+
+    /// Widens a token's range by the white space that goes with it.
+    /// - Returns: false where it stands within a word and may not.
+    private static func treat(
+        _ range: inout Range<Int>, _ treatment: Treatment, in text: UnsafeBufferPointer<UInt8>, from start: Int
+    ) -> Bool {
+        func before(_ end: Int) -> Unicode.Scalar? {
+            var from = end - 1
+            while from > 0, text[from] & 0xc0 == 0x80 { from -= 1 }
+            return from < 0 ? nil : String(decoding: text[from..<end], as: UTF8.self).unicodeScalars.last
+        }
+        func after(_ from: Int) -> Unicode.Scalar? {
+            var end = from + 1
+            while end < text.count, text[end] & 0xc0 == 0x80 { end += 1 }
+            return from < text.count ? String(decoding: text[from..<end], as: UTF8.self).unicodeScalars.first : nil
+        }
+        if treatment.contains(.isWord), [before(range.lowerBound), after(range.upperBound)].contains(where: isWordCharacter) {
+            return false
+        }
+        var (lower, upper) = (range.lowerBound, range.upperBound)
+        if treatment.contains(.stripsLeft) {
+            while lower > start, let scalar = before(lower), scalar.properties.isWhitespace { lower -= scalar.utf8.count }
+        }
+        if treatment.contains(.stripsRight) {
+            while let scalar = after(upper), scalar.properties.isWhitespace { upper += scalar.utf8.count }
+        }
+        range = lower..<upper
+        return true
+    }
+
+    /// `\w` of regular expressions (Unicode Technical Standard 18, Annex C).
+    private static func isWordCharacter(_ scalar: Unicode.Scalar?) -> Bool {
+        guard let scalar else { return false }
+        switch scalar.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation: return true
+        default: return scalar.properties.isAlphabetic || scalar.properties.isJoinControl
         }
     }
 }

@@ -122,8 +122,12 @@ public struct Tokenizer: Sendable {
 
     /// The byte of a piece `<0xNN>`.
     static func byte(of piece: String) -> UInt8? {
-        guard piece.utf8.count == 6, piece.hasPrefix("<0x"), piece.hasSuffix(">") else { return nil }
-        return UInt8(piece.dropFirst(3).dropLast(), radix: 16)
+        let digits = piece.dropFirst(3).dropLast()
+        // A number may have a sign, a byte has not.
+        guard piece.utf8.count == 6, piece.hasPrefix("<0x"), piece.hasSuffix(">"), digits.allSatisfy(\.isHexDigit) else {
+            return nil
+        }
+        return UInt8(digits, radix: 16)
     }
 }
 

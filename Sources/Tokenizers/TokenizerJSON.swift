@@ -14,18 +14,21 @@ public struct AddedToken: Sendable, Hashable {
     /// Takes the white space before and after it along.
     public var leftStrip: Bool
     public var rightStrip: Bool
+    /// Is not found within a word.
+    public var singleWord: Bool
     /// Looked for in the normalized text, not in the raw one.
     public var normalized: Bool
 
     public init(
         id: Int, content: String, special: Bool, leftStrip: Bool = false, rightStrip: Bool = false,
-        normalized: Bool = false
+        singleWord: Bool = false, normalized: Bool = false
     ) {
         self.id = id
         self.content = content
         self.special = special
         self.leftStrip = leftStrip
         self.rightStrip = rightStrip
+        self.singleWord = singleWord
         self.normalized = normalized
     }
 
@@ -33,7 +36,7 @@ public struct AddedToken: Sendable, Hashable {
         guard let content = json["content"]?.string else { return nil }
         self.init(
             id: id, content: content, special: json["special"]?.bool ?? false, leftStrip: json["lstrip"]?.bool ?? false,
-            rightStrip: json["rstrip"]?.bool ?? false, normalized: json["normalized"]?.bool ?? false)
+            rightStrip: json["rstrip"]?.bool ?? false, singleWord: json["single_word"]?.bool ?? false, normalized: json["normalized"]?.bool ?? false)
     }
 }
 

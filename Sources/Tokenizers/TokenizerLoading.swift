@@ -100,15 +100,24 @@ extension Tokenizer {
         if config.addBos == nil { config.addBos = json.addsBos }
         if config.specialTokens["bos"] == nil { config.specialTokens["bos"] = json.bosToken }
         let pairs = Self.pairs(json.merges, pieces)
+        var treatments: [Int: SpecialTokens.Treatment] = [:]
+        for token in json.addedTokens {
+            var treatment: SpecialTokens.Treatment = []
+            if token.leftStrip { treatment.insert(.stripsLeft) }
+            if token.rightStrip { treatment.insert(.stripsRight) }
+            if token.singleWord { treatment.insert(.isWord) }
+            treatments[token.id] = treatment
+        }
 
         if json.byteLevel {
             try self.init(
-                byteLevel: pieces, types: types, pairs: pairs, pattern: json.splitPattern,
+                byteLevel: pieces, types: types, treatments: treatments, pairs: pairs, pattern: json.splitPattern,
                 ignoresMerges: json.ignoreMerges, prefixesSpace: json.addPrefixSpace, config: config, bos: nil,
                 eos: nil, file: file)
         } else {
             self.init(
-                sentencePiece: pieces, types: types, order: .pairs(pairs), byteFallback: json.byteFallback,
+                sentencePiece: pieces, types: types, treatments: treatments, order: .pairs(pairs),
+                byteFallback: json.byteFallback,
                 removesExtraSpaces: false, escapesSpaces: true, spaceAsSuffix: false,
                 prefixesSpace: json.addPrefixSpace, prefixesOnlyFirst: json.prefixFirstOnly,
                 prefixesUnlessThere: json.prefixUnlessThere, config: config, bos: nil, eos: nil)
@@ -206,7 +215,8 @@ extension Tokenizer {
     }
 
     private init(
-        sentencePiece pieces: [String], types: [PieceType], order: SentencePieceEncoding.Order, byteFallback: Bool,
+        sentencePiece pieces: [String], types: [PieceType], treatments: [Int: SpecialTokens.Treatment] = [:],
+        order: SentencePieceEncoding.Order, byteFallback: Bool,
         removesExtraSpaces: Bool, escapesSpaces: Bool, spaceAsSuffix: Bool, prefixesSpace: Bool,
         prefixesOnlyFirst: Bool, prefixesUnlessThere: Bool = false, config: TokenizerConfig, bos: Int?, eos: Int?
     ) {
@@ -225,12 +235,14 @@ extension Tokenizer {
             removesExtraSpaces: removesExtraSpaces, escapesSpaces: escapesSpaces, spaceAsSuffix: spaceAsSuffix)
         self.init(
             title: "SentencePiece BPE" + (byteFallback ? " with byte fallback" : ""), pieces: pieces, types: types,
+            treatments: treatments,
             encoding: .sentencePiece(encoding), prefixesSpace: prefixesSpace, prefixesOnlyFirst: prefixesOnlyFirst,
             prefixesUnlessThere: prefixesUnlessThere, config: config, bos: bos, eos: eos, bosByDefault: true)
     }
 
     private init(
-        byteLevel pieces: [String], types: [PieceType], pairs: [UInt64: (rank: Int32, id: Int32)], pattern: String?,
+        byteLevel pieces: [String], types: [PieceType], treatments: [Int: SpecialTokens.Treatment] = [:],
+        pairs: [UInt64: (rank: Int32, id: Int32)], pattern: String?,
         ignoresMerges: Bool, prefixesSpace: Bool, config: TokenizerConfig, bos: Int?, eos: Int?, file: String?
     ) throws {
         guard let known = WordPattern(regex: pattern ?? "gpt2") else {
@@ -242,13 +254,15 @@ extension Tokenizer {
             table: PieceTable(pieces) { types[$0] == .normal }, pairs: pairs, pattern: known,
             ignoresMerges: ignoresMerges, unknownID: types.firstIndex(of: .unknown))
         self.init(
-            title: "byte-level BPE (\(known.rawValue))", pieces: pieces, types: types, encoding: .byteLevel(encoding),
+            title: "byte-level BPE (\(known.rawValue))", pieces: pieces, types: types, treatments: treatments,
+            encoding: .byteLevel(encoding),
             prefixesSpace: prefixesSpace, prefixesOnlyFirst: true, prefixesUnlessThere: false, config: config, bos: bos,
             eos: eos, bosByDefault: known == .llama3)
     }
 
     private init(
-        title: String, pieces: [String], types: [PieceType], encoding: Encoding, prefixesSpace: Bool,
+        title: String, pieces: [String], types: [PieceType], treatments: [Int: SpecialTokens.Treatment],
+        encoding: Encoding, prefixesSpace: Bool,
         prefixesOnlyFirst: Bool, prefixesUnlessThere: Bool, config: TokenizerConfig, bos: Int?, eos: Int?,
         bosByDefault: Bool
     ) {
@@ -262,9 +276,10 @@ extension Tokenizer {
         let named = types.indices.filter { types[$0] == .control || types[$0] == .userDefined }
         var specialTokens = named.map { (text: pieces[$0], id: $0) }
         if let unknown = types.firstIndex(of: .unknown) { specialTokens.append((pieces[unknown], unknown)) }
-        specials = SpecialTokens(specialTokens)
+        specials = SpecialTokens(specialTokens, treatments: treatments)
         if case .byteLevel = encoding {
-            added = SpecialTokens(types.indices.filter { types[$0] == .userDefined }.map { (text: pieces[$0], id: $0) })
+            added = SpecialTokens(
+                types.indices.filter { types[$0] == .userDefined }.map { (text: pieces[$0], id: $0) }, treatments: treatments)
         } else {
             added = SpecialTokens([])
         }

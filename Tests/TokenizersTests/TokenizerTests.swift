@@ -115,6 +115,28 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(tokenizer.encode("ab<tool>c<|eot_id|>", special: true) == [3, 9, 2, 8])
     }
 
+    /// Tokens that take white space along, or are not found within a word; the ids are those of tokenizers 0.23.
+    @Test(arguments: [
+        ("b \u{a0}<L> c", [0, 15, 2, 1]), ("b <R> \n c<R>\u{a0}", [0, 2, 16, 1, 16]),
+        (
+            "word sword words word-word b_word",
+            [17, 2, 3, 4, 5, 6, 7, 2, 4, 5, 6, 7, 3, 2, 17, 11, 17, 2, 0, 12, 4, 5, 6, 7]
+        ),
+        ("éword wordé", [13, 14, 4, 5, 6, 7, 2, 4, 5, 6, 7, 13, 14]), ("b <B>  c <B>", [0, 18, 1, 18]),
+        (" <L><R> ", [15, 16]),
+    ]) func treatsAddedTokensAsTheirFlagsSay(text: String, ids: [Int]) throws {
+        let vocabulary = ["b", "c", "Ġ", "s", "w", "o", "r", "d", "Ċ", "Â", "ł", "-", "_", "Ã", "©"]
+        let json = """
+            {"model": {"type": "BPE", "merges": [],
+              "vocab": {\(vocabulary.enumerated().map { "\"\($1)\": \($0)" }.joined(separator: ", "))}},
+             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+             "added_tokens": [{"id": 15, "content": "<L>", "lstrip": true}, {"id": 16, "content": "<R>", "rstrip": true},
+              {"id": 17, "content": "word", "single_word": true},
+              {"id": 18, "content": "<B>", "lstrip": true, "rstrip": true, "special": true}]}
+            """
+        #expect(try Self.tokenizer(json: json).encode(text, special: true) == ids)
+    }
+
     /// As tokenizers 0.23 splits for SmolLM: numbers alone, then GPT-2's pattern on what lies between.
     @Test func splitsOffEveryNumberForSmolLM() throws {
         let words = { (text: String) in Array(WordSplitter(text, .smollm)) }

@@ -42,11 +42,19 @@ public final class GGUFWriter: CheckpointWriter {
         fileNames = parts.map(\.name)
     }
 
+    private static let largestAlignment: UInt32 = 1 << 21
+
     private static func alignment(_ metadata: Metadata) throws -> UInt64 {
         guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
         guard case .u32(let alignment) = value, alignment.nonzeroBitCount == 1 else {
             throw CheckpointError(
                 .usage, "the alignment is no power of two", place: GGUFHeader.alignmentKey, found: "\(value)")
+        }
+        // Each tensor takes as much at least: beyond what any system aligns, a small model fills a disk.
+        guard alignment <= largestAlignment else {
+            throw CheckpointError(
+                .usage, "the alignment is too large", place: GGUFHeader.alignmentKey,
+                expected: "at most \(largestAlignment)", found: "\(alignment)")
         }
         return UInt64(alignment)
     }

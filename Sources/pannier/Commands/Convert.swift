@@ -164,7 +164,7 @@ struct Convert: ParsableCommand {
             ])
         } else if !common.quiet {
             Console.print(
-                "\(outcome.destination): \(converter.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
+                "\(outcome.destination.escapingControlCharacters): \(converter.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
                     + "\(keepsNames ? "names as they were" : request.layout.title), in \(Human.duration(bar.elapsed))")
         }
     }

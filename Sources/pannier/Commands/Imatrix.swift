@@ -38,6 +38,7 @@ struct Imatrix: ParsableCommand {
         bar.finish()
         try collector.write(in: staged.folder, name: Paths.name(staged.path), dataset: source.text, chunks: chunks)
         try staged.publish()
-        Console.note("\(output): \(chunks.count) chunk\(chunks.count == 1 ? "" : "s") of \(chunks.context) tokens")
+        if common.quiet { return }
+        Console.print("\(output.escapingControlCharacters): \(chunks.count) chunk\(chunks.count == 1 ? "" : "s") of \(chunks.context) tokens")
     }
 }

@@ -86,7 +86,7 @@ struct Inspect: ParsableCommand {
             object["config"] = Reports.config(source.config)
         case .failure(let error):
             object["layout"] = .null
-            object["layout_explanation"] = .string(error.message)
+            object["layout_explanation"] = .string(Self.reason(error, reader))
             object["config"] = .object([:])
         }
         object["parameters"] = JSONValue(Self.parameters(reader, recognised))
@@ -118,6 +118,12 @@ struct Inspect: ParsableCommand {
     private func count(_ value: Int?) -> JSONValue { value.map { JSONValue($0) } ?? JSONValue.null }
 
     /// The model's parameters where the layout is known (a training checkpoint holds more), else all elements.
+    /// Why a checkpoint was not recognised, with the file that it lies in where that is another one.
+    private static func reason(_ error: CheckpointError, _ reader: any CheckpointReader) -> String {
+        guard let file = error.file, file != reader.path else { return error.message }
+        return "\(file): \(error.message)"
+    }
+
     private static func parameters(
         _ reader: any CheckpointReader, _ recognised: Result<ModelSource, CheckpointError>
     ) -> Int {
@@ -146,7 +152,7 @@ struct Inspect: ParsableCommand {
                 table.add(["config", "none found: dimensions from the shapes"])
             }
             for assumption in source.match.assumptions { table.add(["assumed", assumption]) }
-        case .failure(let error): table.add(["layout", "not recognised: \(error.message)"])
+        case .failure(let error): table.add(["layout", "not recognised: \(Self.reason(error, reader))"])
         }
         table.add(["parameters", Human.count(Self.parameters(reader, recognised))])
         let dtypes = OrderedDictionary(grouping: reader.tensors, by: \.dtype)

@@ -85,6 +85,10 @@ struct Quantize: ParsableCommand {
         if !includeWeights.isEmpty, !excludeWeights.isEmpty {
             throw ValidationError("--include-weights and --exclude-weights exclude each other")
         }
+        // Only by an ending that is another container's: the file's name is free.
+        if let named = ConversionRequest.container(forDestination: output.output), named != .gguf {
+            throw ValidationError("a quantized model is a GGUF file, and the output's ending is not: \(output.output)")
+        }
     }
 
     func run() throws {
@@ -225,7 +229,7 @@ struct Quantize: ParsableCommand {
             for line in table.lines() { Console.print(line) }
         }
         Console.print(
-            "\(outcome.destination): \(quantizer.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
+            "\(outcome.destination.escapingControlCharacters): \(quantizer.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
                 + "\(Human.fixed(bits, 2)) bits a weight, in \(Human.duration(seconds))")
         let worst = outcome.errors.sorted { $0.error.relative > $1.error.relative }.prefix(3)
         if !worst.isEmpty {

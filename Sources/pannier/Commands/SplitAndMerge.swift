@@ -68,7 +68,7 @@ struct Split: ParsableCommand {
         ) { bar.advance(by: $0) }
         bar.finish()
         let folder = output.contains("/") ? Paths.parent(output) : ""
-        for name in names { Console.print(folder.isEmpty ? name : Paths.join(folder, name)) }
+        for name in names { Console.print((folder.isEmpty ? name : Paths.join(folder, name)).escapingControlCharacters) }
     }
 }
 
@@ -100,6 +100,6 @@ struct Merge: ParsableCommand {
         let bar = ProgressBar("Merging", total: carrier.tensorBytes)
         try carrier.merge(to: output, options: OutputOptions(force: force, sync: !noSync)) { bar.advance(by: $0) }
         bar.finish()
-        if !common.quiet { Console.print("\(output): \(Human.bytes(carrier.tensorBytes)) of tensors") }
+        if !common.quiet { Console.print("\(output.escapingControlCharacters): \(Human.bytes(carrier.tensorBytes)) of tensors") }
     }
 }
