@@ -346,6 +346,12 @@ def archive():
             written = size_written(["zstd", "-q", "-3", "-T2", after, "-o", packed], packed)
             row("bf16, the next step: `zstd -3 -T2`", size, written, *result["zstd"])
             row("bf16, the next step: `archive add`", size, store.stat().st_size - first, *result["add"])
+            once([PANNIER, "archive", "extract", store, "1", "-o", out, "-q"])
+            if subprocess.run(["cmp", after, out]).returncode:
+                sys.exit("extract does not give the next step's bytes back")
+            # From here on only the archive is read: what the system keeps of the sources would take the room of what is written.
+            shutil.rmtree(moved)
+            shutil.rmtree(file.parent)
             result = turns({
                 "verify": ([PANNIER, "archive", "verify", store, "-q"], None, None),
                 "one": ([PANNIER, "archive", "verify", store, "1", "-q"], None, None),
@@ -354,9 +360,9 @@ def archive():
             row("the next step: `archive verify`", size, store.stat().st_size - first, *result["one"])
             row("the next step: `archive extract`", size, store.stat().st_size - first, *result["extract"])
             out.unlink()
-            shutil.rmtree(moved)
+        else:
+            shutil.rmtree(file.parent)
         store.unlink()
-        shutil.rmtree(file.parent)
     print()
 
 
