@@ -29,6 +29,7 @@ interop:
 	$(PEERS) Tests/Interop/pytorch.py
 	$(PEERS) Tests/Interop/layouts_peer.py
 	$(PEERS) Tests/Interop/comparing.py
+	$(PEERS) Tests/Interop/pages.py
 	$(PEERS) Tests/Interop/quantize_peer.py --values $(VALUES)
 	$(PEERS) Tests/Interop/forward_peer.py $(FORWARD)
 	$(PEERS) Tests/Interop/chat_peer.py

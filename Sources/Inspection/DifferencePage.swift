@@ -25,7 +25,9 @@ public struct DifferencePage: Sendable {
 
     /// The heat map and the distribution of all differences, as a file of its own.
     public var svg: String {
-        Drawing.stack([heatMap.drawing] + distributions.prefix(1).map(\.drawing), label: "Differences of two checkpoints")
+        var all = distributions.first
+        all?.caption = Self.powers
+        return Drawing.stack([heatMap.drawing] + (all.map { [$0.drawing] } ?? []), label: "Differences of two checkpoints")
             .standalone
     }
 
@@ -38,9 +40,10 @@ public struct DifferencePage: Sendable {
             .tag("figure", [], [heatMap.drawing.inline]),
         ]
         content.append(.tag("h2", [], "How far the values are apart"))
+        let distributions = distributions
+        content.append(.tag("p", [("class", "faint")], distributions.isEmpty ? "No value differs." : Self.powers))
         content.append(
             .tag("div", [("class", "grid")], distributions.map { .tag("figure", [], [$0.drawing.inline]) }))
-        if distributions.isEmpty { content.append(.tag("p", [("class", "faint")], "No value differs.")) }
         let causes = difference.tensors.filter { !$0.causes.isEmpty }
         if !causes.isEmpty {
             content.append(.tag("h2", [], "Known causes, verified on every value"))
@@ -93,7 +96,9 @@ public struct DifferencePage: Sendable {
             columns: columns, rows: rows)
     }
 
-    /// The distribution of |Δ| over all tensors, then by role.
+    private static let powers = "powers of two: a bar at -12 counts 2^-12 ≤ |Δ| < 2^-11; \"=\" counts equal values"
+
+    /// The distribution of |Δ| over all tensors, then by role, narrow enough for two beside each other.
     private var distributions: [BarChart] {
         var byRole: [(title: String, bins: [Int])] = [("all tensors", Array(repeating: 0, count: 64))]
         for role in Role.allCases {
@@ -115,7 +120,7 @@ public struct DifferencePage: Sendable {
             let shown = [0] + Array(low...high)
             return BarChart(
                 title: "|Δ| of \(title): \(NumberText.count(total - bins[0])) of \(NumberText.count(total)) values differ",
-                caption: "powers of two: a bar at -12 counts 2^-12 ≤ |Δ| < 2^-11; \"=\" counts equal values",
+                room: 440,
                 bars: shown.map { bin in
                     let label = bin == 0 ? "=" : "\(bin - 48)"
                     let range =

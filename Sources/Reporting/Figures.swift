@@ -96,16 +96,22 @@ public struct BarChart: Sendable {
     public var title: String
     /// What stands under the bars, and what is said when the pointer rests on one.
     public var bars: [(label: String, value: Double, title: String)]
+    /// Empty where the page says it, once for several.
     public var caption: String
+    /// What all bars take together where they are many, in points.
+    public var room: Double
 
-    public init(title: String, caption: String, bars: [(label: String, value: Double, title: String)]) {
+    public init(
+        title: String, caption: String = "", room: Double = 640, bars: [(label: String, value: Double, title: String)]
+    ) {
         self.title = title
         self.caption = caption
+        self.room = room
         self.bars = bars
     }
 
     public var drawing: Drawing {
-        let barWidth = max(10.0, min(34, 640 / Double(max(1, bars.count))))
+        let barWidth = max(7.0, min(34, room / Double(max(1, bars.count))))
         let height = 120.0
         let top = 32.0
         let left = 16.0
@@ -145,9 +151,9 @@ public struct BarChart: Sendable {
                     ("x1", SVG.number(left)), ("x2", SVG.number(width - 12)), ("y1", SVG.number(top + height + 0.5)),
                     ("y2", SVG.number(top + height + 0.5)), ("class", "axis"),
                 ]))
-        content.append(SVG.text(caption, x: left, y: top + height + 32, style: "faint", size: 11))
+        if !caption.isEmpty { content.append(SVG.text(caption, x: left, y: top + height + 32, style: "faint", size: 11)) }
         return Drawing(
-            width: max(width, 16 + Double(max(title.count, caption.count)) * 7), height: top + height + 42, label: title,
-            content: content)
+            width: max(width, 16 + Double(title.count) * 7.6, left + Double(caption.count) * 6.2 + 8),
+            height: top + height + (caption.isEmpty ? 22 : 42), label: title, content: content)
     }
 }

@@ -140,7 +140,7 @@ public struct Drawing: Sendable {
         self.content = content
     }
 
-    /// An svg element that shrinks with its page.
+    /// An svg element, for a figure that can be scrolled where the page is narrower.
     public var inline: Markup { element(content) }
 
     /// A file of its own, with its colours in it.
@@ -238,8 +238,8 @@ enum Theme {
         p.verdict { font-size: 1.1rem; font-weight: 600; }
         p.verdict.wrong, li.wrong { color: var(--wrong); }
         figure { margin: 1rem 0; overflow-x: auto; }
-        .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 0 1.5rem; }
-        .grid svg { max-width: 100%; height: auto; }
+        .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 0 1.5rem; }
+        .grid figure { margin: 0.4rem 0; }
         p { overflow-wrap: anywhere; }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85rem; }

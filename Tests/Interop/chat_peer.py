@@ -14,17 +14,15 @@ Tests/TokenizersTests/Golden/chat.json. Needs transformers.
 
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 
 import transformers
 
+from common import ROOT, SAMPLE, run
+
 transformers.logging.set_verbosity_error()
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
 SPLIT_SYSTEM = ("{% set first = messages[0]['role'] == 'system' %}{% if first %}{% set system_message = messages[0]['content'] %}"
                 "{% set turns = messages[1:] %}{% else %}{% set turns = messages %}{% endif %}")
 
@@ -111,10 +109,9 @@ def main():
             entry = {"name": title, "template": template, "conversations": []}
             for messages in CONVERSATIONS:
                 (folder / "chat.json").write_text(json.dumps(messages))
-                run = subprocess.run([PANNIER, "tokenize", folder, "--chat", folder / "chat.json", "--json"],
-                                     capture_output=True, text=True)
-                ours = json.loads(run.stdout)["ids"] if run.returncode == 0 else None
-                if "unknown form" in run.stderr:
+                done = run("tokenize", folder, "--chat", folder / "chat.json", "--json")
+                ours = json.loads(done.stdout)["ids"] if done.returncode == 0 else None
+                if "unknown form" in done.stderr:
                     unknown.append(title)
                     break
                 try:
@@ -130,7 +127,7 @@ def main():
                 if ours != theirs:
                     different += 1
                     print(f"FAIL {title}: {json.dumps(messages)}\n  theirs {theirs and tokenizer.decode(theirs)!r} {theirs}\n"
-                          f"  ours   {ours and tokenizer.decode(ours)!r} {ours}\n  {run.stderr.strip()}")
+                          f"  ours   {ours and tokenizer.decode(ours)!r} {ours}\n  {done.stderr.strip()}")
                 entry["conversations"].append({"messages": messages, "ids": theirs})
             if title in TEMPLATES:
                 golden.append(entry)

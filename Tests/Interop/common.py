@@ -25,9 +25,9 @@ def run(*arguments):
     return subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True, errors="replace")
 
 
-def pannier(*arguments):
-    """Runs the program, which must succeed; what it printed."""
+def pannier(*arguments, status=0):
+    """Runs the program, which must end with a status; what it printed."""
     done = run(*arguments)
-    if done.returncode:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))}\n{done.stderr}")
+    if done.returncode != status:
+        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stderr}")
     return done.stdout

@@ -6,37 +6,18 @@ Run by `make interop`; PANNIER in the environment names another binary.
 """
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
+import common
 import torch
+from common import ROOT, check, pannier
 from safetensors.torch import load_file, save_file
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = os.environ.get("PANNIER", ROOT / ".build/release/pannier")
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M/model.safetensors"
+SAMPLE = common.SAMPLE / "model.safetensors"
 sys.path.insert(0, str(ROOT / "Tests/Benchmarks"))
 from diff_peer import figures  # noqa: E402
-
-checks = 0
-
-
-def check(what, truth):
-    global checks
-    checks += 1
-    if not truth:
-        sys.exit(f"FAILED: {what}")
-    print(f"  ok  {what}")
-
-
-def pannier(*arguments, status=0):
-    done = subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode != status:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stderr}")
-    return done.stdout
 
 
 def compare(what, a, b, left, right):
@@ -88,7 +69,7 @@ def main():
         check(f"archive: {file.name} comes back", (folder / "out").read_bytes() == file.read_bytes())
         (folder / "out").unlink()
     compare("two steps of an archive", f"{store}:0", f"{store}:1", sample, moved)
-    print(f"{checks} checks passed")
+    print(f"{common.checks} checks passed")
 
 
 main()

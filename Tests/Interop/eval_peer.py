@@ -23,12 +23,11 @@ import torch
 import transformers
 from gguf import GGUFReader
 
+from common import PANNIER, ROOT, SAMPLE
+
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
 TEXT = ROOT / "Samples/heldout.txt"
 LLAMA = os.environ.get("LLAMA_BIN")
 # Context, choices, the right one. Lengths differ, so that acc and acc_norm do; blanks and scripts stand at the seams.

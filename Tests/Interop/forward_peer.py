@@ -9,7 +9,6 @@ Usage: forward_peer.py [--small], after `swift build -c release`. Needs torch, t
 """
 
 import shutil
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -22,12 +21,11 @@ import sentencepiece
 import torch
 import transformers
 
+from common import SAMPLE, pannier
+
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
-ROOT = Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
 TEXT = ("And the LORD said unto Moses, Stretch out thine hand over the sea, that the waters may come again upon the "
         "Egyptians, upon their chariots, and upon their horsemen. And Moses stretched forth his hand over the sea, and "
         "the sea returned to his strength when the morning appeared. ")
@@ -57,17 +55,10 @@ MODELS = {
 }
 
 
-def must(*arguments):
-    run = subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-    if run.returncode != 0:
-        sys.exit(f"pannier {' '.join(map(str, arguments))}: exit {run.returncode}\n{run.stderr}")
-    return run.stdout
-
-
 def logits(model, text, folder, context=CONTEXT):
     """The program's logits of the text's first chunk."""
     out = folder / "logits.npy"
-    must("eval", model, "--text", text, "--context", context, "--chunks", 1, "--logits", out, "--force")
+    pannier("eval", model, "--text", text, "--context", context, "--chunks", 1, "--logits", out, "--force")
     return np.load(out)
 
 
@@ -115,7 +106,7 @@ def main():
             good &= check(title, logits(folder, text, work), theirs, 1e-5)
             for layout in layouts:
                 other = work / f"{folder.name}-{layout}{'.gguf' if layout == 'gguf-llama' else ''}"
-                must("convert", folder, "-o", other, "--layout", layout, "--dtype", "f32")
+                pannier("convert", folder, "-o", other, "--layout", layout, "--dtype", "f32")
                 if other.is_dir():
                     write_tokenizer(other)
                 good &= check(f"{title} as {layout}", logits(other, text, work), theirs, 1e-5)

@@ -8,8 +8,6 @@ folder that came back.
 Usage: layouts_peer.py, after `swift build -c release`. Needs torch, safetensors, transformers and litgpt.
 """
 
-import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -21,10 +19,11 @@ import transformers
 from litgpt import GPT, Config
 from safetensors.torch import load_file
 
+from common import pannier, run
+
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
-PANNIER = Path(__file__).resolve().parents[2] / ".build/release/pannier"
 LAYOUTS = ["litgpt", "litgpt-early", "litgpt-tinyllama", "meta", "gguf-llama"]
 IDS = torch.tensor([[1, 5, 77, 30, 90, 12, 44]])
 SIZES = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
@@ -44,16 +43,6 @@ MODELS = {
     "mistral": (transformers.MistralConfig(sliding_window=None, **SIZES), set()),
     "qwen2": (transformers.Qwen2Config(tie_word_embeddings=True, **SIZES), {"litgpt-early", "litgpt-tinyllama", "meta"}),
 }
-
-
-def pannier(*arguments):
-    return subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-
-
-def must(*arguments):
-    run = pannier(*arguments)
-    if run.returncode != 0:
-        sys.exit(f"pannier {' '.join(map(str, arguments))}: exit {run.returncode}\n{run.stderr}")
 
 
 def make(name, config, folder):
@@ -83,20 +72,20 @@ def main():
         for name, (config, unsayable) in MODELS.items():
             source = work / name
             make(name, config, source)
-            must("verify", source)
+            pannier("verify", source)
             expected, tensors = logits(source), load_file(source / "model.safetensors")
             for layout in LAYOUTS:
                 for container in ["gguf"] if layout == "gguf-llama" else ["pytorch", "safetensors"]:
                     there = work / f"{name}-{layout}-{container}{'.gguf' if container == 'gguf' else ''}"
                     if layout in unsayable:
-                        run = pannier("convert", source, "-o", there, "--to", container, "--layout", layout)
-                        assert run.returncode == 2 and not there.exists(), (name, layout, run.returncode)
+                        done = run("convert", source, "-o", there, "--to", container, "--layout", layout)
+                        assert done.returncode == 2 and not there.exists(), (name, layout, done.returncode)
                         checks += 1
                         continue
-                    must("convert", source, "-o", there, "--to", container, "--layout", layout)
-                    must("verify", there)
+                    pannier("convert", source, "-o", there, "--to", container, "--layout", layout)
+                    pannier("verify", there)
                     back = work / f"{there.name}-back"
-                    must("convert", there, "-o", back, "--to", "safetensors", "--layout", "hf-llama")
+                    pannier("convert", there, "-o", back, "--to", "safetensors", "--layout", "hf-llama")
                     returned = load_file(back / "model.safetensors")
                     for key, tensor in tensors.items():
                         assert torch.equal(tensor, returned[key]), (name, layout, container, key)

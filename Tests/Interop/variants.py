@@ -11,8 +11,6 @@ Usage: variants.py, after `swift build -c release`. Needs torch, transformers, l
 import json
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import warnings
 from pathlib import Path
@@ -25,12 +23,12 @@ import transformers
 import xllamacpp
 from litgpt import GPT, Config
 
+import common
+from common import SAMPLE, check, pannier
+
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
-ROOT = Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
 IDS = [1, 300, 359, 478, 292, 603, 977, 301]
 SIZES = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=128, bos_token_id=1, eos_token_id=2)
@@ -45,21 +43,6 @@ MODELS = {
     "biases": (transformers.LlamaConfig, dict(attention_bias=True), 0, False),
     "Qwen 2, tied": (transformers.Qwen2Config, dict(tie_word_embeddings=True), 0, False),
 }
-checks = 0
-
-
-def check(what, truth):
-    global checks
-    checks += 1
-    print(f"  {'ok ' if truth else 'FAILED'} {what}")
-    if not truth:
-        sys.exit(1)
-
-
-def pannier(*arguments):
-    done = subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"FAILED: pannier {' '.join(map(str, arguments))}\n{done.stderr}")
 
 
 def make(kind, more, extra, folder):
@@ -181,7 +164,7 @@ def main():
                 same = state.keys() == values.keys() and all(torch.equal(state[k], values[k].to(target)) for k in state)
                 check(f"{kind} as {dtype}: gguf's values in every tensor", same)
             check(f"{kind}: transformers loads the folder", logits(load(work / "decoded")).isfinite().all())
-    print(f"{checks} passed, 0 failed")
+    print(f"{common.checks} passed, 0 failed")
 
 
 main()
