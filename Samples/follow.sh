@@ -20,7 +20,7 @@ differs() { local status=0; run diff "$@" || status=$?; [ "$status" = 1 ]; }
 run archive list $run
 run archive verify $run
 differs $run:150 $run:900 --top 3 --html "$work/diff.html"
-run diff $run --html "$work/timeline.html"
+differs $run --html "$work/timeline.html"
 run diff $run:600 Samples/KJV-Llama-2.8M
 for step in 150 300 600 900; do
   run archive extract $run $step -o "$work/$step.pth"

@@ -102,9 +102,15 @@ public struct TensorDifference: Sendable {
     /// Whether it counts as equal.
     /// - Parameter tolerance: the largest |b - a| that does; nil when every bit must be the same.
     public func isEqual(within tolerance: Double?) -> Bool {
-        guard let sums else { return false }
-        guard let tolerance else { return sums.changed == 0 }
-        return sums.unorderedChanged == 0 && sums.maxAbs <= tolerance
+        sums?.isEqual(within: tolerance) ?? false
+    }
+}
+
+extension DifferenceSums {
+    /// Whether what they were summed over counts as equal; `tolerance` as above.
+    public func isEqual(within tolerance: Double?) -> Bool {
+        guard let tolerance else { return changed == 0 }
+        return unorderedChanged == 0 && maxAbs <= tolerance
     }
 }
 

@@ -50,6 +50,12 @@ public struct Timeline: Sendable {
     public let roles: [Movement]
     public let optimizer: [OptimizerSeries]
 
+    /// The tensors that do not stay the same through the whole run, or are not in all of it.
+    /// - Parameter tolerance: the largest |b - a| from a step to the next that counts as equal; nil when every bit must be the same.
+    public func changed(within tolerance: Double? = nil) -> [Series] {
+        series.filter { one in !one.changes.allSatisfy { $0?.isEqual(within: tolerance) ?? false } }
+    }
+
     /// Steps from each checkpoint to the next, where the names say.
     public var spans: [Int?] {
         zip(steps, steps.dropFirst()).map { before, after in

@@ -47,9 +47,19 @@ enum Program {
             exit(error.exitStatus)
         } catch {
             Console.flush()
-            if Pannier.exitCode(for: error) == .validationFailure { refuse(error) }
-            Pannier.exit(withError: error)
+            switch Pannier.exitCode(for: error) {
+            case .validationFailure: refuse(error)
+            case .success: answer(Pannier.fullMessage(for: error))
+            default: Pannier.exit(withError: error)
+            }
         }
+    }
+
+    /// Prints what was asked for, help or a version, as results are printed: a full disk is an error here too.
+    private static func answer(_ text: String) -> Never {
+        if !text.isEmpty { Console.print(text) }
+        Console.flush()
+        exit(0)
     }
 
     /// Says what is wrong with the command line in the form of all errors, and where its help is.

@@ -56,6 +56,19 @@ import Testing
         let report = try told.json()
         #expect((report["steps"] as? [[String: Any]])?.count == 3)
         #expect((report["layers"] as? [[String: Any]])?.count == 4)
+        #expect(report["identical"] as? Bool == true)
+        #expect(report["changed"] as? Int == 0)
+    }
+
+    /// As of two, the status tells of more checkpoints whether something differs, and a tolerance counts.
+    @Test func aRunThatMovesIsADifference() throws {
+        let run = root.appending(path: "Samples/Steps/run.pannier").path
+        let told = try pannier("diff", run, "--json")
+        #expect(told.status == 1)
+        let report = try told.json()
+        #expect(report["identical"] as? Bool == false)
+        #expect(report["changed"] as? Int == (report["tensors"] as? [[String: Any]])?.count)
+        #expect(try pannier("diff", run, "--tolerance", "100").status == 0)
     }
 
     @Test func badArgumentsHaveTheirStatus() throws {

@@ -37,6 +37,14 @@ import Testing
         #expect(scratch.names.isEmpty)
     }
 
+    #if os(Linux)
+        @Test(arguments: ["--version", "--help", "help quantize", "--generate-completion-script bash", "formats"])
+        func aFullOutputIsAnError(_ question: String) throws {
+            let outcome = try shell("exec \"$0\" \(question) > /dev/full")
+            #expect(outcome.status == 3 && outcome.errors.contains("standard output"))
+        }
+    #endif
+
     /// Two names of bytes that are no text would be one name.
     @Test func argumentsAreText() throws {
         let scratch = try Scratch()

@@ -102,10 +102,11 @@ struct Diff: ParsableCommand {
         let page = TimelinePage(timeline)
         try pictures.write(html: { page.html }, svg: { page.svg })
         if json.json {
-            Console.print(TimelineJSON.report(timeline))
+            Console.print(TimelineJSON.report(timeline, tolerance: tolerance))
         } else {
             TimelineText.print(timeline)
         }
+        if !timeline.changed(within: tolerance).isEmpty { throw ExitCode(1) }
     }
 }
 

@@ -87,7 +87,8 @@ enum TimelineText {
 }
 
 enum TimelineJSON {
-    static func report(_ timeline: Timeline) -> JSONValue {
+    static func report(_ timeline: Timeline, tolerance: Double?) -> JSONValue {
+        let changed = timeline.changed(within: tolerance).count
         func numbers(_ values: [Double?]) -> JSONValue { .array(values.map { $0.map { JSONValue($0) } ?? .null }) }
         func movement(_ one: Timeline.Movement) -> JSONValue {
             let activity = timeline.activity(one)
@@ -102,6 +103,9 @@ enum TimelineJSON {
         }
         return [
             "schema": "pannier.diff/1",
+            "identical": .bool(changed == 0),
+            "tolerance": tolerance.map { JSONValue($0) } ?? .null,
+            "changed": JSONValue(changed),
             "compared_by": .string(timeline.byRole ? "role" : "name"),
             "steps": .array(
                 timeline.steps.enumerated().map { index, step in
@@ -121,6 +125,8 @@ enum TimelineJSON {
                         "norms": numbers(series.norms),
                         "relative_l2": numbers(series.changes.map { $0?.relativeL2 }),
                         "max_abs": numbers(series.changes.map { $0?.maxAbs }),
+                        "rmse": numbers(series.changes.map { $0?.rmse }),
+                        "changed_fraction": numbers(series.changes.map { $0?.changedFraction }),
                         "cosine": numbers(series.changes.map { $0?.cosine }),
                     ]
                 }),
