@@ -52,7 +52,7 @@ let library: [Target] = [
         "Inspection",
         [
             "Bytes", "JSONText", "Reporting", "Tensors", "Quantization", "Containers", "Layouts", "Tokenizers",
-            "Conversion", "CKernels", "OrderedCollections",
+            "ModelFiles", "Conversion", "CKernels", "OrderedCollections",
         ]),
     module(
         "Archive",
@@ -103,7 +103,8 @@ let package = Package(
         tests("BytesTests", ["Bytes", "CKernels"]),
         tests("JSONTextTests", ["Bytes", "JSONText"]),
         tests("QuantizationTests", ["Bytes", "Tensors", "Quantization", "CKernels"], exclude: ["Golden"]),
-        tests("TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers"], exclude: ["Golden"]),
+        tests(
+            "TokenizersTests", ["Bytes", "JSONText", "Tensors", "Tokenizers", "OrderedCollections"], exclude: ["Golden"]),
         tests(
             "InferenceTests",
             [

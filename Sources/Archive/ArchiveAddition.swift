@@ -30,7 +30,8 @@ struct ArchiveAddition: Sendable {
                 shared += object.size
             case .new(let key):
                 ids.append(ObjectID(record: archive.entries.count, index: stored.count))
-                let reference = try object.tensor.flatMap { earlier[$0] }.flatMap { try self.reference($0, for: object) }
+                let before = object.tensor.flatMap { earlier[ExactText($0)] }
+                let reference = try before.flatMap { try self.reference($0, for: object) }
                 stored.append(StoredObject(key: key, hash: 0, width: object.width, reference: reference, chunks: []))
             }
         }
@@ -58,20 +59,20 @@ struct ArchiveAddition: Sendable {
             step: step, name: contents.name, isFolder: contents.isFolder, files: files, objects: stored)
         try commit(record, end: &end)
         return AddedStep(
-            step: step, name: contents.name, bytes: contents.files.reduce(0) { $0 + $1.file.size }, stored: end - start,
+            step: step, name: contents.name, bytes: contents.size, stored: end - start,
             shared: shared)
     }
 
     // MARK: References
 
     /// The tensors of the step before this one: the nearest smaller number, else the one added last.
-    private func earlierObjects() throws -> [String: ObjectID] {
+    private func earlierObjects() throws -> [ExactText: ObjectID] {
         let before = archive.steps.last { $0.step < step } ?? archive.steps.last
         guard let before else { return [:] }
-        var objects: [String: ObjectID] = [:]
+        var objects: [ExactText: ObjectID] = [:]
         for file in try archive.record(before.ordinal).files {
             for piece in file.pieces {
-                if let tensor = piece.tensor { objects[tensor] = piece.object }
+                if let tensor = piece.tensor { objects[ExactText(tensor)] = piece.object }
             }
         }
         return objects
@@ -247,7 +248,8 @@ struct ArchiveAddition: Sendable {
             try ArchiveFormat.pack(JSONValue.object(["steps": .array(entries.map(\.json))]).text(.compact)))
         end += UInt64(ArchiveSlot.size)
         // Whether another state can follow was looked at before anything was written.
-        let slot = ArchiveSlot(sequence: archive.slot.sequence + 1, directory: directory, end: end, version: archive.slot.version)
+        let slot = ArchiveSlot(
+            sequence: archive.slot.sequence + 1, directory: directory, end: end, version: archive.slot.version)
         try output.write(slot.bytes, at: end - UInt64(ArchiveSlot.size))
         try output.truncate(to: end)
         if options.sync { try output.flush() }

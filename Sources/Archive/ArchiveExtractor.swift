@@ -9,17 +9,19 @@ public struct ArchiveDamage: Sendable {
     public let step: Int?
     /// A file of the step, or the archive.
     public let file: String
-    /// The tensor whose bytes are lost; nil when they lie around tensors.
+    /// The tensor whose bytes it is about; nil when they lie around tensors.
     public let tensor: String?
     /// Where in the file, and how many bytes.
     public let offset: UInt64
     public let count: UInt64
     public let message: String
+    /// Whether bytes are lost. Where none are, what is stored is damaged and all comes out right.
+    public var isLost = true
 }
 
 /// What `verify` and `extract` found.
 public struct ArchiveReport: Sendable {
-    /// Steps whose files are all as they were, and the files and bytes that were looked at.
+    /// Steps whose files all come out as they were, and the files and bytes that were looked at.
     public var soundSteps: [Int] = []
     public var files = 0
     public var bytes: UInt64 = 0
@@ -28,8 +30,8 @@ public struct ArchiveReport: Sendable {
 }
 
 extension ArchiveReader {
-    /// Decodes every byte of the given steps (nil: all) and compares digests, and the checksums of what is stored, parts of which
-    /// no byte may depend on; looks also at what is there twice.
+    /// Decodes every byte of the given steps (nil: all) and compares digests, and the checksums of what is stored, parts of
+    /// which no byte may depend on; looks also at what is there twice.
     public func verify(
         steps wanted: [ArchivedStep]? = nil, threads: Int, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) -> ArchiveReport {
@@ -43,7 +45,7 @@ extension ArchiveReader {
                     report.files += 1
                     report.bytes += file.size
                     report.damage += damage
-                    if !damage.isEmpty { sound = false }
+                    if damage.contains(where: \.isLost) { sound = false }
                 }
                 if sound { report.soundSteps.append(step.step) }
             } catch {
@@ -54,7 +56,7 @@ extension ArchiveReader {
         return report
     }
 
-    /// Writes a step's file or folder.
+    /// Writes a step's file or folder. Nothing gets its name before every file is decoded and compared.
     /// - Parameters:
     ///   - destination: the file, or the folder for a step that is one.
     ///   - keepDamaged: writes zeros where bytes are lost, instead of stopping.
@@ -77,12 +79,16 @@ extension ArchiveReader {
                     "\(file.name) of step \(step.step) is damaged: \(first.message)", file: self.path, place: first.tensor,
                     remedy: "--keep-damaged writes what is left, with zeros in the gaps")
             }
+            // A disk that turns out to be full is known before anything gets its name.
+            if options.sync { try output.flush() }
             report.files += 1
             report.bytes += file.size
             report.damage += damage
         }
         if record.isFolder {
-            try extractFolder(record, to: destination, options: options, write)
+            let staging = try FolderStaging(record.files, in: destination, options: options, archive: path)
+            try staging.write(write)
+            try staging.publish()
         } else if let file = record.files.first {
             let staged = try StagedOutput(file: destination, options: options)
             try write(file, to: staged.path)
@@ -92,28 +98,10 @@ extension ArchiveReader {
         return report
     }
 
-    /// Files at the top are published together; those in folders below go to folders of their own.
-    private func extractFolder(
-        _ record: StepRecord, to destination: String, options: OutputOptions, _ write: (StoredFile, String) throws -> Void
-    ) throws {
-        var folders: [String: [StoredFile]] = [:]
-        for file in record.files {
-            let parent = file.name.contains("/") ? Paths.parent(file.name) : ""
-            folders[parent, default: []].append(file)
-        }
-        // The outermost first: a folder has to be there before one in it is made.
-        for (folder, files) in folders.sorted(by: { $0.key < $1.key }) {
-            let target = folder.isEmpty ? destination : Paths.join(destination, folder)
-            try Paths.makeFolders(Paths.parent(target))
-            let staged = try StagedOutput(folder: target, options: options)
-            for file in files { try write(file, staged.path(of: Paths.name(file.name))) }
-            try staged.publish()
-        }
-    }
-
     /// Decodes a file, hands its bytes on, and compares its digests.
     /// - Parameters:
-    ///   - stored: compares the checksums of what is stored too, where digests prove the bytes without them.
+    ///   - stored: compares the checksums of what is stored too, where digests prove the bytes without them. What is handed
+    ///     on is then of no use where something is damaged.
     ///   - use: is called once for every block, in order, from any thread.
     /// - Returns: what is damaged; zeros were handed on for chunks that are.
     private func check(
@@ -157,14 +145,17 @@ extension ArchiveReader {
         into bytes: UnsafeMutableRawBufferPointer, _ worker: ChunkWorker
     ) -> [ArchiveDamage] {
         let wanted = file.digests?[block.digests]
-        if let wanted {
-            // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it is.
+        /// Decodes the whole block and says whether its bytes are those that were stored.
+        func proves(_ wanted: ArraySlice<Digest>, checked: Bool) -> Bool {
             let digests = BlockDigests(parts: block.parts)
             let decoded: Void? = try? each(block, bytes) {
-                try decode($0, into: $1, worker, checked: stored, digests: block.segments.count == 1 ? digests : nil)
+                try decode($0, into: $1, worker, checked: checked, digests: block.segments.count == 1 ? digests : nil)
             }
-            if decoded != nil, digests.result(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted) { return [] }
+            return decoded != nil && digests.result(of: UnsafeRawBufferPointer(bytes)).elementsEqual(wanted)
         }
+        // Digests prove the bytes. What is stored has checksums to say where it is damaged, which are needed only when it
+        // is.
+        if let wanted, proves(wanted, checked: stored) { return [] }
         var damage: [ArchiveDamage] = []
         each(block, bytes) { segment, bytes in
             do {
@@ -177,7 +168,11 @@ extension ArchiveReader {
                         count: UInt64(segment.count), message: (error as? CheckpointError)?.message ?? "\(error)"))
             }
         }
-        guard let wanted, damage.isEmpty else { return damage }
+        guard let wanted else { return damage }
+        guard damage.isEmpty else {
+            // What is coded against a damaged chunk may need only bits of it that are right.
+            return stored && proves(wanted, checked: false) ? damage.map(\.spared) : damage
+        }
         let found = BlockDigests(parts: block.parts).result(of: UnsafeRawBufferPointer(bytes))
         let tensor = block.segments.count == 1 ? block.segments[0].tensor : nil
         return zip(block.parts, zip(found, wanted)).filter { $0.1.0 != $0.1.1 }.map { part, _ in
@@ -217,6 +212,13 @@ extension ArchiveReader {
 }
 
 extension ArchiveDamage {
+    /// The same of bytes that come out right.
+    fileprivate var spared: ArchiveDamage {
+        ArchiveDamage(
+            step: step, file: file, tensor: tensor, offset: offset, count: count,
+            message: message + "; these bytes come out right all the same", isLost: false)
+    }
+
     /// Bytes that come out and are not those that were stored.
     fileprivate init(otherThan file: StoredFile, of step: ArchivedStep, tensor: String?, offset: UInt64, count: UInt64) {
         self.init(

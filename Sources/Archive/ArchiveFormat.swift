@@ -33,14 +33,19 @@ enum ArchiveFormat {
         return out
     }
 
-    /// A first page with the slots of another one and everything else as it should be; a slot that is damaged is left out.
-    static func page(asIn other: [UInt8], version: UInt32) -> [UInt8] {
+    /// The slot at a place of some bytes; nil when it is damaged or not there.
+    static func slot(in bytes: [UInt8], at offset: UInt64) -> ArchiveSlot? {
+        Array(bytes.dropFirst(Int(offset)).prefix(ArchiveSlot.size)).withUnsafeBytes { ArchiveSlot($0) }
+    }
+
+    /// A first page with the slots of another one and everything else as it should be; nil when one of these is damaged.
+    static func page(asIn other: [UInt8], version: UInt32) -> [UInt8]? {
         var out = magic
         withUnsafeBytes(of: version.littleEndian) { out += $0 }
         for offset in slotOffsets {
             out += [UInt8](repeating: 0, count: Int(offset) - out.count)
-            let slot = other.dropFirst(Int(offset)).prefix(ArchiveSlot.size)
-            out += Array(slot).withUnsafeBytes { ArchiveSlot($0)?.bytes } ?? []
+            guard let slot = Self.slot(in: other, at: offset) else { return nil }
+            out += slot.bytes
         }
         out += [UInt8](repeating: 0, count: Int(pageSize) - out.count)
         return out

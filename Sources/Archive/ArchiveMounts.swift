@@ -11,10 +11,19 @@ public enum ArchiveMounts {
         let cache: ChunkCache
     }
 
+    /// Who is told what, and what was told.
+    private struct Telling: Sendable {
+        var tell: @Sendable (String) -> Void = { _ in }
+        var told: Set<String> = []
+    }
+
     private static let mounts = Locked<[String: Mount]>([:])
+    private static let telling = Locked(Telling())
 
     /// Lets `File` and `Paths` see into archives. Called once when the program starts.
-    public static func install() {
+    /// - Parameter tell: is told, once for each, which step a path was taken for that has another number.
+    public static func install(telling tell: @escaping @Sendable (String) -> Void = { _ in }) {
+        telling.withValue { $0.tell = tell }
         VirtualFiles.install(
             { path in
                 guard let place = try place(path) else { return nil }
@@ -41,9 +50,19 @@ public enum ArchiveMounts {
             let rest = String(decoding: text[(colon + 1)...], as: UTF8.self)
             let parts = rest.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: true).map(String.init)
             guard let name = parts.first else { return nil }
-            return (mount, try mount.archive.existingStep(named: name), parts.count > 1 ? parts[1] : "")
+            let step = try mount.archive.existingStep(named: name)
+            if let choice = step.choice(named: name) { say("\(archive): \(choice)") }
+            return (mount, step, parts.count > 1 ? parts[1] : "")
         }
         return nil
+    }
+
+    /// A path is looked at many times.
+    private static func say(_ line: String) {
+        let tell: (@Sendable (String) -> Void)? = telling.withValue {
+            $0.told.insert(line).inserted ? $0.tell : nil
+        }
+        tell?(line)
     }
 
     private static func node(_ mount: Mount, _ step: ArchivedStep, _ inner: String) throws -> VirtualNode? {
@@ -53,7 +72,7 @@ public enum ArchiveMounts {
             return try self.file(mount, step, file, 0)
         }
         let wanted = inner.split(separator: "/").joined(separator: "/")
-        if let index = record.files.firstIndex(where: { $0.name == wanted }) {
+        if let index = record.files.firstIndex(where: { ExactText($0.name) == ExactText(wanted) }) {
             return try file(mount, step, record.files[index], index)
         }
         // A folder: the next part of every name that begins with it.
@@ -81,9 +100,7 @@ public enum ArchiveMounts {
 
     private static func mount(_ path: String) throws -> Mount? {
         if let known = mounts.withValue({ $0[path] }) { return known }
-        guard Paths.kind(path) == .file, let file = try? File(path), file.size >= 8,
-            (try? file.bytes(at: 0, count: 8)) == ArchiveFormat.magic
-        else { return nil }
+        guard Paths.kind(path) == .file, let file = try? File(path), ArchiveOpening.isArchive(file) else { return nil }
         let mount = Mount(
             archive: try ArchiveReader(path), identity: file.identity, modified: file.modified, cache: ChunkCache(chunks: 12))
         mounts.withValue { $0[path] = mount }

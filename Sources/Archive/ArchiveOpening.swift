@@ -14,21 +14,20 @@ struct ArchiveOpening {
     /// - Throws: `malformed` when the file is no archive or no state of it can be read; `unsupported` for a version that
     ///   this program does not know.
     init(_ file: File) throws {
-        let head = try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
-        var slots = head.withUnsafeBytes { raw in
-            ArchiveFormat.slotOffsets.compactMap { offset -> ArchiveSlot? in
-                guard Int(offset) + ArchiveSlot.size <= raw.count else { return nil }
-                return ArchiveSlot(UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + ArchiveSlot.size]))
-            }
-        }
+        let head = try Self.head(of: file)
+        var slots = ArchiveFormat.slotOffsets.compactMap { ArchiveFormat.slot(in: head, at: $0) }
+        // A slot is written only when all that it speaks of is on the disk, its copy at the end too: that may be taken
+        // for one that is damaged.
+        let isWhole = slots.count == ArchiveFormat.slotOffsets.count
+        if !isWhole, let slot = try Self.tail(of: file) { slots.append(slot) }
         var remarks: [String] = [], lost: [String] = []
         let named = head.starts(with: ArchiveFormat.magic)
         let version = head.withUnsafeBytes { $0.littleEndian(UInt32.self, at: ArchiveFormat.magic.count) }
         // A slot is proof enough: it has the version under its checksum.
         guard named || !slots.isEmpty else {
             throw CheckpointError.malformed(
-                "the file is no Pannier archive", file: file.path, expected: "PANNARCH at its begin", found: "other bytes",
-                remedy: "`pannier archive create` makes one")
+                "the file is no Pannier archive", file: file.path, expected: "PANNARCH at its begin, or a slot at its end",
+                found: "other bytes", remedy: "`pannier archive create` makes one")
         }
         let known = version.map { ArchiveFormat.versions.contains($0) } ?? false
         guard known || !slots.isEmpty else {
@@ -38,16 +37,7 @@ struct ArchiveOpening {
                 found: version.map { "\($0)" } ?? "nothing", remedy: "use the pannier that it was made with")
         }
         if !named || !known { remarks.append("the archive's first bytes are damaged") }
-        // A slot is written only when all that it speaks of is on the disk, its copy at the end too: that may be taken
-        // for one that is damaged.
-        if slots.count < ArchiveFormat.slotOffsets.count {
-            remarks.append("the first page is damaged; the copy at the end of the archive is looked at")
-            let size = UInt64(ArchiveSlot.size)
-            if file.size >= size {
-                let tail = try file.bytes(at: file.size - size, count: ArchiveSlot.size)
-                if let slot = tail.withUnsafeBytes({ ArchiveSlot($0) }) { slots.append(slot) }
-            }
-        }
+        if !isWhole { remarks.append("the first page is damaged; the copy at the end of the archive is looked at") }
         for slot in slots.sorted(by: { $0.sequence > $1.sequence }) {
             do {
                 entries = try Self.directory(slot, file)
@@ -71,6 +61,26 @@ struct ArchiveOpening {
         }
         lost.append("the archive was cut short; what was stored up to state \(slot.sequence) is found")
         (self.slot, self.entries, self.remarks, self.lost) = (slot, entries, remarks + lost, lost)
+    }
+
+    /// Whether a file is an archive, by its first page or, where that is lost, by its last bytes.
+    static func isArchive(_ file: File) -> Bool {
+        guard let head = try? head(of: file) else { return false }
+        return head.starts(with: ArchiveFormat.magic)
+            || ArchiveFormat.slotOffsets.contains { ArchiveFormat.slot(in: head, at: $0) != nil }
+            || (try? tail(of: file)) != nil
+    }
+
+    private static func head(of file: File) throws -> [UInt8] {
+        try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
+    }
+
+    /// The slot at the end of a file, where it is one of an archive that ends there.
+    private static func tail(of file: File) throws -> ArchiveSlot? {
+        let size = UInt64(ArchiveSlot.size)
+        guard file.size >= ArchiveFormat.pageSize + size else { return nil }
+        let slot = ArchiveFormat.slot(in: try file.bytes(at: file.size - size, count: ArchiveSlot.size), at: 0)
+        return slot?.end == file.size ? slot : nil
     }
 
     private static func directory(_ slot: ArchiveSlot, _ file: File) throws -> [DirectoryEntry] {

@@ -9,6 +9,12 @@ public struct ArchivedStep: Sendable {
     public let ordinal: Int
     public let step: Int
     public let name: String
+
+    /// What to say to a person who named it by a number that only its name has; nil where there is nothing to say.
+    public func choice(named text: String) -> String? {
+        guard let number = Int(text), number != step, name != text else { return nil }
+        return "no step has the number \(number); step \(step) is taken, which has it in its name, \(name)"
+    }
 }
 
 /// What a step of an archive holds.
@@ -24,7 +30,7 @@ public struct StepContents: Sendable {
     public let isFolder: Bool
     public let files: [File]
     public let tensors: Int
-    /// Bytes of the chunks that this step brought into the archive.
+    /// Bytes by which the archive grew with this step: its chunks, its record, and the directory that named it first.
     public let stored: UInt64
     /// How many of its objects are coded against an earlier step.
     public let relative: Int
@@ -40,7 +46,8 @@ public final class ArchiveReader: Sendable {
     let entries: [DirectoryEntry]
     /// What was found damaged and got round while opening.
     public let remarks: [String]
-    private let lost: [String]
+    /// Of these, states and ends that are not there any more.
+    let lost: [String]
 
     private let records = Locked<[Int: StepRecord]>([:])
     private let workers = Locked<[ChunkWorker]>([])
@@ -66,13 +73,14 @@ public final class ArchiveReader: Sendable {
             .sorted { ($0.step, $0.ordinal) < ($1.step, $1.ordinal) }
     }
 
-    /// The step that a person names: by its number, by the name of its file or folder, or by the number in that.
+    /// The step that a person names: by its number, by the name of its file or folder, or by the number in that. The last
+    /// is not looked at in an archive that is damaged where it says its steps: the one that is meant may be lost.
     public func step(named text: String) -> ArchivedStep? {
         if let number = Int(text), let found = steps.first(where: { $0.step == number }) { return found }
         let steps = steps
-        return steps.first { $0.name == text } ?? Int(text).flatMap { number in
-            steps.first { StepName.step(of: $0.name) == number }
-        }
+        if let found = steps.first(where: { $0.name == text }) { return found }
+        guard let number = Int(text), remarks.isEmpty else { return nil }
+        return steps.first { StepName.step(of: $0.name) == number }
     }
 
     /// The same.
@@ -80,7 +88,7 @@ public final class ArchiveReader: Sendable {
     public func existingStep(named text: String) throws -> ArchivedStep {
         guard let step = step(named: text) else {
             throw CheckpointError(
-                .usage, "the archive has no step \(text)", file: path,
+                .usage, "the archive has no step \(text)\(lost.isEmpty ? "" : ", or it is lost")", file: path,
                 expected: steps.isEmpty ? nil : "one of " + steps.map { "\($0.step)" }.joined(separator: ", "),
                 remedy: "`pannier archive list` shows the steps")
         }
@@ -98,8 +106,27 @@ public final class ArchiveReader: Sendable {
                 StepContents.File(name: $0.name, size: $0.size, sha256: $0.digest, digests: $0.digests)
             },
             tensors: record.files.reduce(0) { $0 + $1.pieces.count { $0.tensor != nil } },
-            stored: record.objects.reduce(0) { $0 + $1.chunks.reduce(0) { $0 + UInt64($1.length) } },
+            stored: growth(by: step.ordinal, record),
             relative: record.objects.count { $0.reference != nil })
+    }
+
+    /// Bytes by which the archive grew with a step. Each is written behind all that is there, so it has all up to where
+    /// the next one begins.
+    private func growth(by ordinal: Int, _ record: StepRecord) -> UInt64 {
+        /// Where a step begins: with its first chunk, or its record where it brought none.
+        func begin(_ ordinal: Int, _ record: StepRecord) -> UInt64 {
+            record.objects.reduce(entries[ordinal].record.offset) { $1.chunks.reduce($0) { min($0, $1.offset) } }
+        }
+        let next = ordinal + 1
+        let end: UInt64? =
+            entries.indices.contains(next)
+            ? (try? self.record(next)).map { begin(next, $0) } : min(slot.end, file.size)
+        // A record that cannot be read, or that is not where programs put it, says nothing about what is before it.
+        let own = record.objects.reduce(UInt64(0)) { $1.chunks.reduce($0) { $0.adding(UInt64($1.length)) ?? .max } }
+        let length = entries[ordinal].record.length
+        let least = length.adding(length).flatMap { own.adding($0) } ?? .max
+        guard let size = end?.subtracting(begin(ordinal, record)), size >= least else { return least }
+        return size
     }
 
     /// A packed text: its first copy, or the second where that is damaged.
@@ -130,10 +157,9 @@ public final class ArchiveReader: Sendable {
             damage.append(
                 ArchiveDamage(
                     step: step, file: Paths.name(path), tensor: nil, offset: offset, count: count,
-                    message: "\(what) is damaged; there is another copy"))
+                    message: "\(what) is damaged; there is another copy", isLost: false))
         }
-        let page = (try? file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))) ?? []
-        if page != ArchiveFormat.page(asIn: page, version: slot.version) { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
+        if (try? hasWholePage()) != true { say(nil, "the first page", 0, ArchiveFormat.pageSize) }
         // Of an archive that was cut short that is said already.
         if slot.end >= UInt64(ArchiveSlot.size), slot.end <= file.size {
             let at = slot.end - UInt64(ArchiveSlot.size)
@@ -147,6 +173,12 @@ public final class ArchiveReader: Sendable {
             }
         }
         return damage
+    }
+
+    /// Whether the first page is as programs write it, with both of its slots.
+    func hasWholePage() throws -> Bool {
+        let page = try file.bytes(at: 0, count: Int(min(file.size, ArchiveFormat.pageSize)))
+        return page == ArchiveFormat.page(asIn: page, version: slot.version)
     }
 
     func record(_ ordinal: Int) throws -> StepRecord {
@@ -208,19 +240,25 @@ public final class ArchiveReader: Sendable {
     func decode(_ wanted: WantedChunk, _ worker: ChunkWorker, checked: Bool = true, digests: BlockDigests? = nil) throws {
         // The oldest first; each takes the place of the one it was coded against.
         var reference: UnsafeRawBufferPointer?
-        for (place, chunk) in try chain(of: wanted).enumerated().reversed() {
-            let payload = try payload(of: chunk, to: worker.buffer(.payload, ChunkWorker.bytes), checked: checked)
+        for (place, link) in try chain(of: wanted).enumerated().reversed() {
+            let payload = try payload(of: link, to: worker.buffer(.payload, ChunkWorker.bytes), checked: checked)
             let digests = place == 0 ? digests : nil
             guard worker.codec.decode(payload, into: wanted.bytes, reference: reference, digests: digests) else {
-                throw damaged(chunk)
+                throw damaged(link)
             }
             reference = UnsafeRawBufferPointer(wanted.bytes)
         }
     }
 
+    /// A chunk of a chain of references, and the step that stored it, counted in order of adding.
+    private struct ChainLink {
+        let chunk: StoredChunk
+        let record: Int
+    }
+
     /// A chunk, the one it was coded against, and so on.
-    private func chain(of wanted: WantedChunk) throws -> [StoredChunk] {
-        var chain: [StoredChunk] = []
+    private func chain(of wanted: WantedChunk) throws -> [ChainLink] {
+        var chain: [ChainLink] = []
         var current = wanted.object
         var size: UInt64?
         while true {
@@ -232,33 +270,36 @@ public final class ArchiveReader: Sendable {
             }
             size = object.size
             let chunk = object.chunks[wanted.index]
-            chain.append(chunk)
+            let link = ChainLink(chunk: chunk, record: current.record)
+            chain.append(link)
             let head = try file.bytes(at: chunk.offset, count: min(chunk.length, ChunkCodec.head))
             guard head.withUnsafeBytes({ ChunkCodec.needsReference($0) }) else { return chain }
-            guard let reference = object.reference else { throw damaged(chunk) }
+            guard let reference = object.reference else { throw damaged(link) }
             current = reference
         }
     }
 
     /// Reads a chunk's payload to memory that has room for the slack behind it, and compares its checksum if wanted.
     private func payload(
-        of chunk: StoredChunk, to memory: UnsafeMutableRawBufferPointer, checked: Bool
+        of link: ChainLink, to memory: UnsafeMutableRawBufferPointer, checked: Bool
     ) throws -> UnsafeRawBufferPointer {
-        guard chunk.length + ChunkCodec.slack <= memory.count else { throw damaged(chunk) }
+        let chunk = link.chunk
+        guard chunk.length + ChunkCodec.slack <= memory.count else { throw damaged(link) }
         let payload = UnsafeMutableRawBufferPointer(rebasing: memory[..<chunk.length])
         try file.read(into: payload, at: chunk.offset)
         UnsafeMutableRawBufferPointer(rebasing: memory[chunk.length...].prefix(ChunkCodec.slack))
             .initializeMemory(as: UInt8.self, repeating: 0)
         guard !checked || ArchiveFormat.checksum(UnsafeRawBufferPointer(payload)) == chunk.checksum else {
-            throw damaged(chunk)
+            throw damaged(link)
         }
         return UnsafeRawBufferPointer(payload)
     }
 
-    private func damaged(_ chunk: StoredChunk) -> CheckpointError {
+    private func damaged(_ link: ChainLink) -> CheckpointError {
         .malformed(
-            "a chunk is damaged", file: path, offset: chunk.offset, expected: "checksum \(Hexadecimal.text(chunk.checksum))",
-            found: "other bytes", remedy: "get another copy of the archive; `extract --keep-damaged` saves the rest")
+            "a chunk of step \(entries[link.record].step) is damaged", file: path, offset: link.chunk.offset,
+            expected: "checksum \(Hexadecimal.text(link.chunk.checksum))", found: "other bytes",
+            remedy: "get another copy of the archive; `extract --keep-damaged` saves the rest")
     }
 }
 

@@ -228,11 +228,11 @@ struct RecordReader {
         var record = StepRecord(
             step: try integer(root["step"], "the step"), name: name, isFolder: isFolder, files: [], objects: [])
         for item in objects { record.objects.append(try object(item, ordinal: ordinal)) }
-        var names: Set<String> = []
+        var names: Set<ExactText> = []
         var total: UInt64 = 0
         for item in files {
             let file = try self.file(item, ordinal: ordinal, objects: record.objects)
-            guard names.insert(file.name).inserted else { throw fault("a file occurs twice", place: file.name) }
+            guard names.insert(ExactText(file.name)).inserted else { throw fault("a file occurs twice", place: file.name) }
             // Everybody adds the sizes up.
             guard let sum = total.adding(file.size), sum <= UInt64(Int64.max) else {
                 throw fault("the sizes of a step's files are beyond what a disk can hold", place: file.name)
@@ -248,7 +248,8 @@ struct RecordReader {
         guard let chunks = item["chunks"]?.array else { throw fault("an object has no chunks") }
         var object = StoredObject(
             key: ObjectKey(size: try unsigned(item["size"], "an object's size"), begin: try checksum(item["begin"])),
-            hash: try checksum(item["hash"]), width: try integer(item["width"], "an object's width"), reference: nil, chunks: [])
+            hash: try checksum(item["hash"]), width: try integer(item["width"], "an object's width"), reference: nil,
+            chunks: [])
         guard [0, 1, 2, 4].contains(object.width), object.size <= UInt64(Int64.max) else {
             throw fault("an object's width or size is out of range")
         }
@@ -326,11 +327,12 @@ struct RecordReader {
     /// Whether a step can be called so: the name of the file or folder that it was.
     static func isName(_ name: String) -> Bool { !name.isEmpty && !name.utf8.contains(0) }
 
-    /// Whether a name stays within the folder it is extracted to.
+    /// Whether a name stays within the folder it is extracted to. To the system a slash is a byte: a mark that follows it and
+    /// makes one character of both changes nothing.
     static func isSafe(_ name: String) -> Bool {
         !name.isEmpty && name.utf8.count < 4096 && !name.utf8.contains(0)
-            && name.split(separator: "/", omittingEmptySubsequences: false).allSatisfy {
-                !$0.isEmpty && $0 != "." && $0 != ".."
+            && name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy {
+                !$0.isEmpty && !$0.elementsEqual(".".utf8) && !$0.elementsEqual("..".utf8)
             }
     }
 }

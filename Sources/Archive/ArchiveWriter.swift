@@ -96,24 +96,16 @@ public enum ArchiveWriter {
             .map(\.element.path)
     }
 
-    /// Bytes that `add` will report as progress for a checkpoint.
-    public static func work(_ checkpoint: String) throws -> UInt64 {
-        guard Paths.kind(checkpoint) == .folder else { return try File(checkpoint).size }
-        return try Paths.list(checkpoint).reduce(0) { sum, name in
-            let path = Paths.join(checkpoint, name)
-            return sum + (Paths.kind(path) == .folder ? try work(path) : (try? File(path).size) ?? 0)
-        }
-    }
-
     /// Adds a checkpoint, a file or a folder, as one step.
     /// - Parameters:
     ///   - step: its number; nil to take it from the checkpoint's own counter or its name, or the next one
     ///     where neither says any.
     ///   - progress: is told bytes as they are done; their sum is the checkpoint's size.
+    ///   - total: is told the checkpoint's size before the first byte is stored.
     /// - Throws: whatever reading and writing throws; the archive is then what it was.
     public static func add(
         _ checkpoint: String, to path: String, step: Int? = nil, options: ArchiveOptions,
-        progress: @escaping @Sendable (UInt64) -> Void = { _ in }
+        progress: @escaping @Sendable (UInt64) -> Void = { _ in }, total: (UInt64) -> Void = { _ in }
     ) throws -> AddedStep {
         let output = try OutputFile(updating: path)
         let archive = try ArchiveReader(path)
@@ -130,6 +122,13 @@ public enum ArchiveWriter {
                 .outputExists, "the archive has a step \(number) already", file: path,
                 remedy: "give the new one another number with --step")
         }
+        // Where the first page is damaged, the state may stand at the end of the file alone, which is about to move. What
+        // the page says of a state that is lost stays.
+        if archive.lost.isEmpty, try !archive.hasWholePage() {
+            try output.write(ArchiveFormat.page(archive.slot), at: 0)
+            if options.sync { try output.flush() }
+        }
+        total(contents.size)
         let addition = ArchiveAddition(
             archive: archive, output: output, contents: contents, step: number, options: options, progress: progress)
         return try addition.run()

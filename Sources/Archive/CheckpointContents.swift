@@ -48,7 +48,7 @@ struct SourceFile: Sendable {
         file = try File(path)
         var step: Int?
         var tensors: [(range: Range<UInt64>, width: Int, name: String)] = []
-        if file.size >= 64, !name.hasSuffix(".index.json"), let reader = try? Containers.open(path, lenient: true) {
+        if file.size >= 64, !name.hasSuffix(".index.json"), let reader = try? Containers.openAlone(path, lenient: true) {
             step = Self.stepKeys.lazy.compactMap { reader.metadata[$0]?.integer }.first { $0 >= 0 }
             for tensor in reader.tensors where tensor.extent.file.identity == file.identity {
                 guard tensor.extent.count > 0, let end = tensor.extent.offset.adding(tensor.extent.count), end <= file.size
@@ -107,6 +107,9 @@ struct CheckpointContents: Sendable {
     let isFolder: Bool
     let files: [SourceFile]
 
+    /// Bytes of all files.
+    var size: UInt64 { files.reduce(0) { $0.adding($1.file.size) ?? .max } }
+
     /// The training step that its files speak of, or else its name.
     var step: Int? { files.lazy.compactMap(\.step).first ?? StepName.step(of: name) }
 
@@ -121,7 +124,7 @@ struct CheckpointContents: Sendable {
         case .folder:
             isFolder = true
             var files: [SourceFile] = []
-            try Self.collect(path, prefix: "", depth: 0, into: &files)
+            try Self.collect(path, of: path, prefix: "", depth: 0, into: &files)
             guard !files.isEmpty else {
                 throw CheckpointError(.inputOutput, "the folder has no files", file: path)
             }
@@ -132,15 +135,22 @@ struct CheckpointContents: Sendable {
         }
     }
 
-    private static func collect(_ folder: String, prefix: String, depth: Int, into files: inout [SourceFile]) throws {
+    /// - Parameter checkpoint: the folder that is stored. A link that leads back goes on without an end, and may go through
+    ///   folders that the person has never heard of.
+    private static func collect(
+        _ folder: String, of checkpoint: String, prefix: String, depth: Int, into files: inout [SourceFile]
+    ) throws {
         guard depth < 16 else {
-            throw CheckpointError(.inputOutput, "folders lie too deep inside each other", file: folder)
+            throw CheckpointError(
+                .inputOutput, "folders lie too deep inside each other", file: checkpoint, expected: "16 levels at most",
+                remedy: "a link in it may lead back to a folder that it lies in; store a folder without")
         }
         for name in try Paths.list(folder) {
             let path = Paths.join(folder, name)
             switch Paths.kind(path) {
             case .file: files.append(try SourceFile(name: prefix + name, path: path))
-            case .folder: try collect(path, prefix: prefix + name + "/", depth: depth + 1, into: &files)
+            case .folder:
+                try collect(path, of: checkpoint, prefix: prefix + name + "/", depth: depth + 1, into: &files)
             case .missing, .other:
                 throw CheckpointError(
                     .inputOutput, "is neither a file nor a folder, and cannot be stored", file: path)

@@ -51,8 +51,8 @@ package final class BlockDigests {
     package init(parts: [Range<Int>]) { self.parts = parts }
 
     /// Lets the decoder of a whole block add all of its bytes to both digests.
-    /// - Parameter body: is given the states and where the second part begins, and says whether the bytes were decoded. It is not
-    ///   called when there is one digest only.
+    /// - Parameter body: is given the states and where the second part begins, and says whether the bytes were decoded. It is
+    ///   not called when there is one digest only.
     /// - Returns: nil when it was not called.
     func whileDecoding(
         _ body: (UnsafeMutablePointer<pannier_sha256>, UnsafeMutablePointer<pannier_sha256>, Int) -> Bool

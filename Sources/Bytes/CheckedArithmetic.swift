@@ -22,10 +22,11 @@ extension FixedWidthInteger {
         return overflow ? nil : product
     }
 
-    /// The next multiple of `alignment` (a positive number), or nil when it does not fit.
+    /// The next multiple of `alignment`; nil when it does not fit, when this number is negative, and when `alignment` is
+    /// not positive.
     @inlinable
     public func alignedUp(to alignment: Self) -> Self? {
-        guard alignment > 0 else { return nil }
+        guard self >= 0, alignment > 0 else { return nil }
         let remainder = self % alignment
         return remainder == 0 ? self : adding(alignment - remainder)
     }

@@ -26,8 +26,8 @@ public enum Interruption {
                 var signals = Interruption.handled()
                 var number: Int32 = 0
                 while sigwait(&signals, &number) != 0 {}
-                Interruption.removeEverything()
-                _exit(130)
+                Interruption.end()
+                return nil
             }, nil)
     }
 
@@ -51,26 +51,49 @@ public enum Interruption {
     }
 
     /// Runs what must not be cut in two: an interruption waits until it is done.
-    static func postponed<Result>(_ body: () throws -> Result) rethrows -> Result {
+    package static func postponed<Result>(_ body: () throws -> Result) rethrows -> Result {
         try temporary.withValue { _ in try body() }
     }
 
-    /// A folder to remove when the program is interrupted.
-    static func remember(_ folder: String) { temporary.withValue { _ = $0.insert(folder) } }
-
-    static func forget(_ folder: String) { temporary.withValue { _ = $0.remove(folder) } }
-
-    private static func removeEverything() {
-        // The lock is kept: nobody publishes or creates anything any more.
-        temporary.withValue { folders in
-            for folder in folders { removeTree(folder) }
+    /// Makes a folder that is removed when the program is interrupted. An interruption waits meanwhile: one that came
+    /// between making the folder and knowing its name would leave it behind.
+    /// - Parameter make: makes the folder and gives its path.
+    static func remembering(_ make: () throws -> String) rethrows -> String {
+        try temporary.withValue { folders in
+            let folder = try make()
+            folders.insert(folder)
+            return folder
         }
     }
 
-    /// Removes a folder of plain files. A thread that still works may add one meanwhile, so it is tried again.
+    static func forget(_ folder: String) { temporary.withValue { _ = $0.remove(folder) } }
+
+    /// Removes what is staged and ends the program.
+    private static func end() {
+        // The lock is kept to the end: nobody publishes or creates anything any more.
+        temporary.withValue { folders in
+            for folder in folders { removeTree(folder) }
+            _exit(130)
+        }
+    }
+
+    /// Removes a folder and all that lies in it; of a link itself, never what it leads to. A thread that still works may add
+    /// a file meanwhile, so it is tried again.
     static func removeTree(_ folder: String) {
         for _ in 0..<3 {
-            for name in (try? Paths.list(folder)) ?? [] { unlink(Paths.join(folder, name)) }
+            // Each before those in it. Paths have an end, and so has their depth.
+            var folders = [folder], next = 0
+            while next < folders.count {
+                let outer = folders[next]
+                next += 1
+                for name in (try? Paths.list(outer)) ?? [] {
+                    let path = Paths.join(outer, name)
+                    var status = stat()
+                    guard unlink(path) != 0, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { continue }
+                    folders.append(path)
+                }
+            }
+            for inner in folders.dropFirst().reversed() { rmdir(inner) }
             if rmdir(folder) == 0 || errno == ENOENT { return }
         }
     }

@@ -92,8 +92,9 @@ public final class StagedOutput: Sendable {
             throw CheckpointError(
                 .inputOutput, "the folder for the output does not exist", file: parent, remedy: "create it first")
         }
-        folder = try Self.makeTemporaryFolder(in: parent, for: Paths.name(destination))
-        Interruption.remember(folder)
+        folder = try Interruption.remembering {
+            try StagedOutput.makeTemporaryFolder(in: parent, for: Paths.name(destination))
+        }
     }
 
     deinit { discard() }
@@ -209,7 +210,7 @@ public final class StagedOutput: Sendable {
     private static let mark = ".pannier-"
 
     /// The path that a staged file will have, for messages: nobody knows the temporary folder.
-    static func publishedPath(_ path: String) -> String {
+    package static func publishedPath(_ path: String) -> String {
         var parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard
             let place = parts.lastIndex(where: { $0.hasPrefix(".") && $0.dropLast(6).hasSuffix(mark) }),

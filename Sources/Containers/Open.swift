@@ -1,4 +1,5 @@
-// Opening a checkpoint by its path: files are recognised by their content, folders by what lies in them.
+// Opening a checkpoint by its path: files are recognised by their content, folders by what lies in them. And what such
+// files and folders are called.
 
 internal import Bytes
 public import Tensors
@@ -44,7 +45,9 @@ public enum Magic: Sendable, Hashable {
                 name: "a tar archive; PyTorch before 0.1.10 wrote such", remedy: "load and save it with today's PyTorch")
         } else if head.starts(with: [0x93] + Array("NUMPY".utf8)) {
             self = .foreign(name: "a NumPy array", remedy: "save the model's tensors together as safetensors")
-        } else if head.starts(with: [0x08]), head.prefix(64).contains(sequence: "pytorch") || head.prefix(64).contains(sequence: "onnx") {
+        } else if head.starts(with: [0x08]),
+            head.prefix(64).contains(sequence: "pytorch") || head.prefix(64).contains(sequence: "onnx")
+        {
             self = .foreign(
                 name: "an ONNX graph", remedy: "get the checkpoint that it was exported from; a graph is no checkpoint")
         } else if begins("TFL3") || head.dropFirst(4).starts(with: "TFL3".utf8) {
@@ -84,6 +87,10 @@ public protocol PickleCarrying {
 extension CheckpointReader {
     /// The globals that a PyTorch file asks for; none for other containers.
     public var globals: [PickleGlobal] { (self as? any PickleCarrying)?.globals ?? [] }
+
+    /// The folder that the checkpoint lies in, where its tokenizer and config are looked for. Where a folder was opened
+    /// that leads to another one, as Hugging Face's cache does, it is the other one.
+    public var folder: String { Paths.parent(path) }
 }
 
 /// Opens checkpoints.
@@ -101,6 +108,7 @@ public enum Containers {
     private static func openFile(_ path: String, lenient: Bool) throws -> any CheckpointReader {
         if path.hasSuffix(".index.json") {
             let index = try ShardIndex(path)
+            try index.checkPresence()
             guard let first = index.shards.first else {
                 throw CheckpointError.malformed("the index lists no tensors", file: path)
             }
@@ -127,15 +135,17 @@ public enum Containers {
         }
     }
 
-    /// The newest snapshot of a model's folder in Hugging Face's cache: the one that refs/main names, or the only one.
-    private static func snapshot(of path: String) throws -> String? {
+    /// The folder that a checkpoint's files lie in, for a folder that was named: itself, or for a model's folder in Hugging
+    /// Face's cache (models--ORGANIZATION--NAME) the newest snapshot, which refs/main names, or the only one.
+    /// - Throws: `inputOutput` where the snapshots cannot be listed.
+    public static func folder(at path: String) throws -> String {
         let snapshots = Paths.join(path, "snapshots")
-        guard Paths.kind(snapshots) == .folder else { return nil }
+        guard Paths.kind(snapshots) == .folder else { return path }
         let names = try Paths.list(snapshots).filter { Paths.kind(Paths.join(snapshots, $0)) == .folder }
         let main = try? File(Paths.join(path, "refs/main")).contents(limit: 256)
         let wanted = main.map { String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace } }
         if let name = names.first(where: { $0 == wanted }) { return Paths.join(snapshots, name) }
-        return names.count == 1 ? Paths.join(snapshots, names[0]) : nil
+        return names.count == 1 ? Paths.join(snapshots, names[0]) : path
     }
 
     /// The files that make a folder a checkpoint, the most telling first.
@@ -143,25 +153,25 @@ public enum Containers {
         "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
         "lit_model.pth", "consolidated.safetensors", "consolidated.00.pth",
     ]
-    private static let endings = [".safetensors", ".gguf", ".bin", ".pth", ".pt", ".ckpt"]
 
-    private static func openFolder(_ path: String, lenient: Bool) throws -> any CheckpointReader {
+    private static func openFolder(_ named: String, lenient: Bool) throws -> any CheckpointReader {
+        let path = try folder(at: named)
         let names = try Paths.list(path)
-        if names.contains("snapshots"), let snapshot = try snapshot(of: path) {
-            return try openFolder(snapshot, lenient: lenient)
-        }
         for name in telling where names.contains(name) {
             return try openFile(Paths.join(path, name), lenient: lenient)
         }
-        // Files like training_args.bin and optimizer.pt lie beside models and are none.
-        let others: Set = ["training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin", "rng_state.pth"]
-        let weights = names.filter { name in
-            endings.contains { name.hasSuffix($0) } && !others.contains(name) && !name.hasPrefix(".")
-        }
+        let weights = names.filter(isWeights)
         let indexes = names.filter { $0.hasSuffix(".index.json") }
         if indexes.count == 1 { return try openFile(Paths.join(path, indexes[0]), lenient: lenient) }
+        // A GGUF's parts know each other, and need no index.
+        if !weights.contains(where: { kind(named: $0) == .gguf }), let family = try ShardFamily(weights, in: path) {
+            switch try Magic(File(family.paths[0])) {
+            case .zip, .pickle: return try PyTorchReader(family, strict: !lenient)
+            default: return try SafetensorsReader(family)
+            }
+        }
         let firstParts = weights.filter { $0.contains("-00001-of-") }
-        if firstParts.count == 1, weights.allSatisfy({ $0.contains("-of-") }) {
+        if firstParts.count == 1, weights.allSatisfy({ kind(named: $0) == .gguf && $0.contains("-of-") }) {
             return try openFile(Paths.join(path, firstParts[0]), lenient: lenient)
         }
         switch weights.count {
@@ -177,5 +187,58 @@ public enum Containers {
                 found: weights.prefix(4).joined(separator: ", ") + (weights.count > 4 ? ", ..." : ""),
                 remedy: "name one of them")
         }
+    }
+}
+
+// MARK: Names
+
+extension Containers {
+    /// The endings of files with weights, and the container that each stands for.
+    public static let endings: KeyValuePairs<String, ContainerKind> = [
+        ".safetensors": .safetensors, ".gguf": .gguf, ".bin": .pytorch, ".pth": .pytorch, ".pt": .pytorch, ".ckpt": .pytorch,
+    ]
+
+    /// What files with weights are called in a folder that is one model, up to the first "." or "-".
+    public static let folderStems: Set = ["model", "pytorch_model", "lit_model", "consolidated"]
+
+    /// Trainers leave them beside models, and they are none.
+    private static let others: Set = [
+        "training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin", "rng_state.pth",
+    ]
+
+    /// The container that a file's name stands for; nil for a name without one of the endings.
+    public static func kind(named name: String) -> ContainerKind? {
+        endings.first { name.hasSuffix($0.key) }?.value
+    }
+
+    /// Whether a file in a folder holds weights, by its name.
+    public static func isWeights(_ name: String) -> Bool {
+        kind(named: name) != nil && !others.contains(name) && !name.hasPrefix(".")
+    }
+
+    /// The name that a model at `path` goes by: its folder's, or for a file with a name of its own that name without
+    /// its extension. In Hugging Face's cache (models--ORGANIZATION--NAME/snapshots/COMMIT) it is the repository's.
+    public static func displayName(of path: String) -> String {
+        let name = VirtualFiles.originalName(of: path) ?? Paths.name(path)
+        if Paths.kind(path) == .folder {
+            let parent = Paths.parent(path)
+            let cached = Paths.name(parent) == "snapshots" ? Paths.name(Paths.parent(parent)) : name
+            return repositoryName(cached) ?? name
+        }
+        if folderStems.contains(String(name.prefix { $0 != "." && $0 != "-" })) {
+            return displayName(of: Paths.parent(path))
+        }
+        let indexes = [".safetensors.index.json", ".bin.index.json"]
+        for ending in indexes + endings.map(\.key) where name.hasSuffix(ending) && name.count > ending.count {
+            return String(name.dropLast(ending.count))
+        }
+        return name
+    }
+
+    /// NAME of the cache folder models--ORGANIZATION--NAME.
+    private static func repositoryName(_ folder: String) -> String? {
+        let parts = folder.split(separator: "-", omittingEmptySubsequences: false)
+        guard folder.hasPrefix("models--"), let gap = parts.lastIndex(of: ""), gap + 1 < parts.count else { return nil }
+        return parts[(gap + 1)...].joined(separator: "-")
     }
 }

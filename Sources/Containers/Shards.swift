@@ -7,9 +7,9 @@ internal import Tensors
 enum Shards {
     /// Refuses names that no container can tell apart or that mean something else.
     static func checkNames(_ tensors: [TensorPlan]) throws {
-        var names: Set<String> = []
+        var names: Set<ExactText> = []
         for tensor in tensors {
-            guard !tensor.name.isEmpty, tensor.name != "__metadata__", names.insert(tensor.name).inserted else {
+            guard !tensor.name.isEmpty, tensor.name != "__metadata__", names.insert(ExactText(tensor.name)).inserted else {
                 throw CheckpointError(
                     .usage, "two tensors would have this name, or it is no name for a tensor", place: tensor.name)
             }

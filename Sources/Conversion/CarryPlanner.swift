@@ -13,7 +13,12 @@ struct CarryPlanner {
     /// - Throws: `unsupported` when a tensor's dtype cannot be had in the container.
     func plan() throws -> ConversionPlan {
         let steps = try reader.tensors.enumerated().map { index, tensor in
-            ConversionStep(
+            if container == .pytorch, [.f4, .f6e2m3, .f6e3m2].contains(tensor.dtype) {
+                throw CheckpointError.unsupported(
+                    "PyTorch has no \(tensor.dtype)", file: reader.path, place: tensor.name,
+                    remedy: "carry it with --to safetensors, which has it")
+            }
+            return ConversionStep(
                 target: try TensorPlan(name: tensor.name, dtype: dtype(of: tensor), shape: tensor.shape),
                 origin: .rows([
                     RowSegment(

@@ -1,77 +1,113 @@
 // The files that make a folder of weights a model: config in its ecosystem's form, tokenizer, generation config.
 
 internal import Bytes
+internal import Containers
 internal import Layouts
 internal import ModelFiles
 internal import Tensors
 
 /// Writes what lies beside the weights in a folder of Hugging Face's, Lit-GPT's or Meta's form.
 struct CompanionFiles: Sendable {
-    private let source: ModelSource
-    private let request: ConversionRequest
-    private let plan: ConversionPlan
+    private let reader: any CheckpointReader
+    /// What the weights become; nil where tensors keep their names, since the source's config is still theirs.
+    private let model: Model?
+
+    private struct Model: Sendable {
+        let source: ModelSource
+        let request: ConversionRequest
+        let plan: ConversionPlan
+
+        func configs(_ config: ModelConfig) throws -> [ModelFile] {
+            try ConfigFile.files(
+                for: request.layout, config: config, name: source.name,
+                dtype: plan.steps.first { $0.target.shape.rank > 1 }?.target.dtype, source: source.configFile
+            ).map { ModelFile(name: $0.name, bytes: Array($0.text.utf8)) }
+        }
+    }
 
     init(_ source: ModelSource, _ request: ConversionRequest, _ plan: ConversionPlan) {
-        self.source = source
-        self.request = request
-        self.plan = plan
+        reader = source.reader
+        model = Model(source: source, request: request, plan: plan)
+    }
+
+    /// All files beside a checkpoint, as they are.
+    init(keeping reader: any CheckpointReader) {
+        self.reader = reader
+        model = nil
     }
 
     /// Companions beyond this size are no tokenizers.
     private static let largestFile: UInt64 = 96 << 20
 
-    /// Writes all files; those of the source's folder are carried along as they are.
+    /// Whether all that is said of the model stands in its own metadata, as in a GGUF's, and nothing in its folder.
+    private var isWithin: Bool { model != nil && reader.kind == .gguf }
+
+    /// What the folder will lack, a sentence each.
+    func warnings() throws -> [String] {
+        guard let model else { return [] }
+        if isWithin { return try HuggingFaceFiles.files(from: reader.metadata).warnings }
+        let present = Set(Companions.present(in: model.source.folder))
+        guard present.isDisjoint(with: ["tokenizer.model", "tokenizer.json", "vocab.json"]) else { return [] }
+        return [
+            "there is no tokenizer beside the weights: the folder will have none; put tokenizer.model or tokenizer.json there"
+        ]
+    }
+
+    /// Writes all files that lie beside the weights themselves; those of the source's folder are carried along as they are.
     func write(into staged: StagedOutput) throws {
         var written: Set<String> = []
         func put(_ name: String, _ bytes: [UInt8]) throws {
-            guard !name.contains("/"), written.insert(name).inserted else { return }
+            guard written.insert(name).inserted else { return }
             try OutputFile(creating: staged.path(of: name)).write(bytes, at: 0)
         }
-        for file in try configs() { try put(file.name, file.bytes) }
-        if source.reader.kind == .gguf {
-            for file in try HuggingFaceFiles.files(from: source.reader.metadata).files {
-                try put(file.name, file.bytes)
-            }
-        } else {
-            for name in Companions.present(in: source.folder) { try put(name, Self.contents(name, in: source.folder)) }
-            let folder = try ModelFolder(beside: source.path)
-            for file in HuggingFaceFiles.missing(from: folder, config: source.config) { try put(file.name, file.bytes) }
+        func carry(_ names: [String]) throws {
+            for name in names { try put(name, Self.contents(Paths.join(reader.folder, name))) }
         }
+        guard let model else {
+            try carry(ConfigFile.fileNames.filter { Paths.kind(Paths.join(reader.folder, $0)) == .file })
+            return try carry(Companions.present(in: reader.folder))
+        }
+        let source = model.source
+        if isWithin {
+            for file in try model.configs(source.config) { try put(file.name, file.bytes) }
+            for file in try HuggingFaceFiles.files(from: reader.metadata).files { try put(file.name, file.bytes) }
+        } else {
+            let folder = try ModelFolder(reading: source.folder, name: source.name)
+            // Completed once, so that no file names other special tokens than the next.
+            let config = folder.completing(source.config)
+            for file in try model.configs(config) { try put(file.name, file.bytes) }
+            try carry(Companions.present(in: source.folder))
+            for file in HuggingFaceFiles.missing(from: folder, config: config) { try put(file.name, file.bytes) }
+        }
+    }
+
+    /// The additional chat templates, which have a folder of their own in the output too.
+    func templates() throws -> [ModelFile] { isWithin ? [] : try Companions.templates(in: reader.folder) }
+
+    /// Stages templates for their folder in an output's folder, which is there.
+    /// - Returns: nil where there are none.
+    static func stage(
+        _ templates: [ModelFile], in destination: String, options: OutputOptions
+    ) throws -> StagedOutput? {
+        guard !templates.isEmpty else { return nil }
+        let staged = try StagedOutput(
+            folder: Paths.join(destination, Companions.templateFolder), options: options)
+        for file in templates { try OutputFile(creating: staged.path(of: file.name)).write(file.bytes, at: 0) }
+        return staged
     }
 
     /// The files beside a checkpoint that are read with it; a GGUF has everything within.
     static func inputs(beside reader: any CheckpointReader) -> [FileIdentity] {
         guard reader.kind != .gguf else { return [] }
-        let folder = Paths.parent(reader.path)
-        return Companions.present(in: folder).compactMap { Paths.identity(Paths.join(folder, $0)) }
+        return Companions.paths(in: reader.folder).compactMap { Paths.identity($0) }
     }
 
-    /// Carries all files beside a checkpoint whose tensors keep their names: its config is still theirs.
-    static func carryAll(besides path: String, into staged: StagedOutput) throws {
-        let folder = Paths.kind(path) == .folder ? path : Paths.parent(path)
-        let configs = ["config.json", "lit_config.json", "model_config.yaml", "params.json"]
-        let there = configs.filter { Paths.kind(Paths.join(folder, $0)) == .file }
-        for name in there + Companions.present(in: folder) where !name.contains("/") {
-            try OutputFile(creating: staged.path(of: name)).write(contents(name, in: folder), at: 0)
-        }
-    }
+    private static func contents(_ path: String) throws -> [UInt8] { try File(path).contents(limit: largestFile) }
 
-    private static func contents(_ name: String, in folder: String) throws -> [UInt8] {
-        try File(Paths.join(folder, name)).contents(limit: largestFile)
-    }
-
-    private func configs() throws -> [ModelFile] {
-        let config = source.reader.kind == .gguf ? source.config : try ModelFolder(beside: source.path).completing(source.config)
-        return try ConfigFile.files(
-            for: request.layout, config: config, name: ModelFolder.displayName(of: source.path),
-            dtype: plan.steps.first { $0.target.shape.rank > 1 }?.target.dtype, source: source.configFile
-        ).map { ModelFile(name: $0.name, bytes: Array($0.text.utf8)) }
-    }
-
-    /// Whether a name is one that weights have: left in a folder from before, it would be taken for part of the model.
+    /// Whether a name is one that weights have: left in a folder from before, it would be taken for part of the model. Not
+    /// every ending of weights is one of these: a GGUF or a trainer's .ckpt beside them is a model of its own.
     static func isWeightFile(_ name: String) -> Bool {
-        let families = ["model", "pytorch_model", "lit_model", "consolidated"]
         let endings = [".safetensors", ".bin", ".pth", ".index.json"]
-        return families.contains { name.hasPrefix($0) } && endings.contains { name.hasSuffix($0) }
+        return Containers.folderStems.contains { name.hasPrefix($0) } && endings.contains { name.hasSuffix($0) }
     }
 }

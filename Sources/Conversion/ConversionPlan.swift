@@ -63,6 +63,8 @@ public struct ConversionPlan: Sendable {
     public var metadata: Metadata
     /// What the person should know before the work begins.
     public var warnings: [String]
+    /// Whether NaN and infinities are refused, as llama-quantize refuses them, instead of carried where the dtype can.
+    public var refusesNotFinite = false
 
     public init(steps: [ConversionStep], metadata: Metadata = [:], warnings: [String] = []) {
         self.steps = steps

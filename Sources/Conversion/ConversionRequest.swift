@@ -1,6 +1,7 @@
 // What is asked of a conversion, and what follows from it: container, layout, names of the files.
 
 public import Bytes
+internal import Containers
 public import Layouts
 public import OrderedCollections
 public import Tensors
@@ -53,21 +54,30 @@ public struct ConversionRequest: Sendable {
         }
     }
 
-    /// Whether the output is a folder with everything that its ecosystem's programs look for.
-    public var makesFolder: Bool { container != .gguf && Self.fileEnding(destination) == nil }
+    /// Endings that files have and folders hardly: another container, a text, a file that is being written.
+    private static let otherEndings = [
+        ".txt", ".tmp", ".json", ".md", ".zip", ".tar", ".gz", ".zst", ".part", ".partial", ".onnx", ".h5", ".npz", ".npy",
+        ".pkl", ".msgpack", ".pannier",
+    ]
 
-    private static func fileEnding(_ path: String) -> String? {
-        [".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".gguf"].first { path.hasSuffix($0) }
+    /// - Throws: `usage` for a folder that would be made under the name of a file.
+    func checkDestination() throws {
+        let name = Paths.name(destination).lowercased()
+        guard makesFolder, Self.otherEndings.contains(where: { name.hasSuffix($0) }), Paths.kind(destination) != .folder
+        else { return }
+        throw CheckpointError(
+            .usage, "the destination's ending is none of a checkpoint's, and a folder of that name is hardly meant",
+            expected: Containers.endings.map(\.key).joined(separator: ", ") + ", or a folder's name", found: destination,
+            remedy: "name a file by its container's ending; a folder of that name has to be there already")
     }
 
+    /// Whether the output is a folder with everything that its ecosystem's programs look for.
+    public var makesFolder: Bool { container != .gguf && Self.container(forDestination: destination) == nil }
+
     /// The container that a destination's name asks for; nil for a folder.
+    /// Endings mean the same in any spelling of case.
     public static func container(forDestination path: String) -> ContainerKind? {
-        switch fileEnding(path) {
-        case ".safetensors": .safetensors
-        case ".gguf": .gguf
-        case nil: nil
-        default: .pytorch
-        }
+        Containers.kind(named: path.lowercased())
     }
 
     /// The layout that suits a container and a destination when none is asked for: GGUF's own; Lit-GPT for

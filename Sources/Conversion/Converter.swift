@@ -15,7 +15,7 @@ public struct Converter: Sendable {
     private let inputs: [FileIdentity]
     private let request: ConversionRequest
     /// Writes what lies beside the weights in a folder.
-    private let companions: @Sendable (StagedOutput) throws -> Void
+    private let companions: CompanionFiles
     public let plan: ConversionPlan
     /// The steps of each part of a GGUF that is written in parts.
     private let split: [[Int]]?
@@ -24,10 +24,16 @@ public struct Converter: Sendable {
     /// - Throws: what keeps it from being done: missing tensors, dtypes that cannot be had, damaged tokenizer files.
     public init(_ source: ModelSource, _ request: ConversionRequest) throws {
         try request.checkLayout()
+        try request.checkDestination()
         if request.container == .gguf {
-            plan = try GGUFPlanner(source, request).plan()
+            var plan = try GGUFPlanner(source, request).plan()
+            if request.precision == .source { plan.warnings += plan.roundedDoubles }
+            self.plan = plan
             let tensors = plan.steps.map(\.target)
-            let spread = request.shardSize.map { GGUFSplit.spread(tensors, limit: .bytes($0)) } ?? []
+            let alignment = try GGUFWriter.alignment(plan.metadata)
+            let spread = request.shardSize.map {
+                GGUFSplit.spread(tensors, limit: .bytes($0), alignment: alignment)
+            } ?? []
             split = spread.count > 1 ? spread : nil
         } else {
             split = nil
@@ -42,12 +48,14 @@ public struct Converter: Sendable {
                 // What the config cannot say is found before anything is written.
                 _ = try ConfigFile.files(for: request.layout, config: source.config, name: "", dtype: nil)
             }
-            plan = ConversionPlan(steps: try planner.steps(), warnings: source.leftBehind)
+            var plan = ConversionPlan(steps: try planner.steps(), warnings: source.warnings)
+            if request.makesFolder { plan.warnings += try CompanionFiles(source, request, plan).warnings() }
+            self.plan = plan
         }
         reader = source.reader
         inputs = source.inputs
         self.request = request
-        companions = CompanionFiles(source, request, plan).write
+        companions = CompanionFiles(source, request, plan)
     }
 
     /// Plans a change of container alone: every tensor under its own name and in its own shape, whatever model it is of.
@@ -58,13 +66,14 @@ public struct Converter: Sendable {
                 .usage, "names are kept in safetensors and PyTorch files; a GGUF needs a layout that its readers know",
                 remedy: "leave --layout out, or choose --to safetensors or --to pytorch")
         }
+        try request.checkDestination()
         if case .fixed(let dtype) = request.precision { try TensorPlanner.check(dtype, in: request.container) }
         plan = try CarryPlanner(reader: reader, container: request.container, precision: request.precision).plan()
         self.reader = reader
         inputs = reader.files.map(\.identity) + CompanionFiles.inputs(beside: reader)
         self.request = request
         split = nil
-        companions = { staged in try CompanionFiles.carryAll(besides: reader.path, into: staged) }
+        companions = CompanionFiles(keeping: reader)
     }
 
     /// A conversion whose plan was made elsewhere (quantizing).
@@ -74,7 +83,7 @@ public struct Converter: Sendable {
         self.request = request
         self.plan = plan
         self.split = split
-        companions = CompanionFiles(source, request, plan).write
+        companions = CompanionFiles(source, request, plan)
     }
 
     /// Bytes of the files with tensors that `run` would write, an index among them: `Outcome.bytes`.
@@ -125,11 +134,25 @@ public struct Converter: Sendable {
             plan, from: reader, to: writer, threads: request.threads, compareEvery: compareEvery
         ).run(progress: progress)
         try writer.finish()
-        if makesFolder { try companions(staged) }
+        if makesFolder { try companions.write(into: staged) }
         try check(staged, writer)
-        try staged.publish(replacing: CompanionFiles.isWeightFile)
+        if makesFolder { try publishFolder(staged, options) } else { try staged.publish() }
         return Outcome(
             destination: request.destination, files: writer.fileNames, bytes: writer.totalBytes, errors: errors)
+    }
+
+    /// Gives a folder's files their places, and its templates, whose folder is published by itself. They are read before
+    /// anything is published, and in a folder that is there already they are written before, too.
+    private func publishFolder(_ staged: StagedOutput, _ options: OutputOptions) throws {
+        let templates = try companions.templates()
+        func stage() throws -> StagedOutput? {
+            try CompanionFiles.stage(templates, in: request.destination, options: options)
+        }
+        let isThere = Paths.kind(request.destination) == .folder
+        let early = isThere ? try stage() : nil
+        try staged.publish(replacing: CompanionFiles.isWeightFile)
+        let late = isThere ? nil : try stage()
+        try (early ?? late)?.publish()
     }
 
     /// One file under its own name, or with a shard size a folder's worth of files beside each other.
@@ -150,7 +173,7 @@ public struct Converter: Sendable {
     private func parts() throws -> [GGUFPart]? {
         guard let split else { return nil }
         let name = Paths.name(request.destination)
-        let prefix = name.hasSuffix(".gguf") ? String(name.dropLast(5)) : name
+        let prefix = name.lowercased().hasSuffix(".gguf") ? String(name.dropLast(5)) : name
         return GGUFSplit.parts(
             split, prefix: prefix, metadata: plan.metadata, tensorCount: plan.steps.count, countComesLast: false)
     }
@@ -191,7 +214,21 @@ public struct Converter: Sendable {
     }
 }
 
+extension ConversionPlan {
+    /// That doubles lose digits, in words: nobody computes with a GGUF's F64 weights.
+    var roundedDoubles: [String] {
+        let count = steps.count { $0.from == .f64 && $0.target.dtype == .f32 }
+        guard count > 0 else { return [] }
+        return ["F64 values are rounded to F32 in \(count) tensors, since llama.cpp takes no F64 weights"]
+    }
+}
+
 extension ModelSource {
+    /// What was taken for granted, which decides the order of rows, and what is left behind, a sentence each.
+    var warnings: [String] {
+        match.assumptions.map { "\($0); --config FILE or --preset NAME would settle it" } + leftBehind
+    }
+
     /// What conversion leaves behind, in words.
     var leftBehind: [String] {
         guard !match.unexpected.isEmpty else { return [] }

@@ -16,7 +16,7 @@ public struct GGUFCarrier: Sendable {
     }
 
     /// Bytes of all tensors.
-    public var tensorBytes: UInt64 { reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }
+    public var tensorBytes: UInt64 { reader.totalBytes }
 
     private func plan() throws -> ConversionPlan {
         try CarryPlanner(reader: reader, container: .gguf, precision: .source).plan()
@@ -30,9 +30,10 @@ public struct GGUFCarrier: Sendable {
     ) throws -> [String] {
         let plan = try plan()
         let targets = plan.steps.map(\.target)
+        let alignment = try GGUFWriter.alignment(reader.metadata)
         let parts = GGUFSplit.parts(
-            GGUFSplit.spread(targets, limit: limit), prefix: Paths.name(prefix), metadata: reader.metadata,
-            tensorCount: targets.count, countComesLast: true)
+            GGUFSplit.spread(targets, limit: limit, alignment: alignment), prefix: Paths.name(prefix),
+            metadata: reader.metadata, tensorCount: targets.count, countComesLast: true)
         let staged = try StagedOutput(
             files: parts.map(\.name), in: Paths.parent(prefix), options: withInputs(options))
         let writer = try GGUFWriter(in: staged.folder, parts: parts, tensors: targets)

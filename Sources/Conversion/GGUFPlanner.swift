@@ -30,7 +30,7 @@ struct GGUFPlanner {
         }
         var (metadata, warnings) = try metadata(steps)
         for (key, value) in request.overrides { metadata[key] = value }
-        return ConversionPlan(steps: steps, metadata: metadata, warnings: source.leftBehind + warnings)
+        return ConversionPlan(steps: steps, metadata: metadata, warnings: source.warnings + warnings)
     }
 
     private static func factorStep(_ factors: [Float]) throws -> ConversionStep {
@@ -70,8 +70,9 @@ struct GGUFPlanner {
             return (metadata, [])
         }
         let builder = GGUFMetadataBuilder(
-            config: source.config, folder: try ModelFolder(beside: source.path), modelName: request.modelName,
-            fileType: fileType ?? .f32, parameters: steps.reduce(0) { $0 + $1.target.shape.count })
+            config: source.config, folder: try ModelFolder(reading: source.folder, name: source.name),
+            modelName: request.modelName, fileType: fileType ?? .f32,
+            parameters: steps.reduce(0) { $0 + $1.target.shape.count })
         return try builder.build()
     }
 

@@ -1,4 +1,4 @@
-// Which source rows a piece of the target needs, in as few reads as possible.
+// Which source rows, or elements, a piece of the target needs, in as few reads as possible.
 
 /// Neighbouring rows of one source tensor that one read brings, and where in the target they go.
 package struct GatherRun {
@@ -77,4 +77,45 @@ package struct GatherRun {
         }
         return runs
     }
+}
+
+/// Elements that lie next to each other in one source tensor and in the target: what needs no gathering.
+struct ElementRun {
+    let tensor: Int
+    /// The first element in the source tensor.
+    let source: Int
+    /// The first element in the target.
+    let target: Int
+    let count: Int
+
+    /// The runs that make up some elements of a target whose rows have `width` elements.
+    static func runs(of elements: Range<Int>, in segments: [RowSegment], width: Int) -> [ElementRun] {
+        guard !elements.isEmpty, width > 0 else { return [] }
+        let rows = elements.lowerBound / width..<(elements.upperBound - 1) / width + 1
+        var runs: [ElementRun] = []
+        func add(_ segment: RowSegment, first index: Int, rows count: Int) {
+            let start = (segment.targetRow + index * segment.targetStep) * width
+            let from = max(start, elements.lowerBound), to = min(start + count * width, elements.upperBound)
+            guard from < to else { return }
+            let source = (segment.sourceRow + index * segment.sourceStep) * width + from - start
+            runs.append(ElementRun(tensor: segment.tensor, source: source, target: from, count: to - from))
+        }
+        for segment in segments {
+            guard !segment.isOneRun else {
+                add(segment, first: 0, rows: segment.count)
+                continue
+            }
+            let step = max(1, segment.targetStep)
+            for row in rows where row >= segment.targetRow && (row - segment.targetRow) % step == 0 {
+                let index = (row - segment.targetRow) / step
+                if index < segment.count { add(segment, first: index, rows: 1) }
+            }
+        }
+        return runs
+    }
+}
+
+extension RowSegment {
+    /// Whether its rows lie next to each other on both sides, in the same order.
+    var isOneRun: Bool { count <= 1 || sourceStep == 1 && targetStep == 1 }
 }

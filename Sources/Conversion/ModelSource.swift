@@ -33,8 +33,10 @@ public struct ModelSource: Sendable {
     public let match: LayoutMatch
     /// The config that was found, with what it cannot say left open; nil when the dimensions come from the shapes.
     public let configFile: ConfigFile?
-    /// The folder that the checkpoint lies in, where its tokenizer and config are looked for.
-    public let folder: String
+    /// The folder that the checkpoint lies in, where its tokenizer and config are looked for; see `CheckpointReader.folder`.
+    public var folder: String { reader.folder }
+    /// The name that the model goes by; see `Containers.displayName(of:)`.
+    var name: String { Containers.displayName(of: path) }
 
     /// A GGUF's `rope_freqs.weight` that is not Llama 3's scaling: no config can say it.
     public let hasUnexplainedRoPEFactors: Bool
@@ -58,19 +60,49 @@ public struct ModelSource: Sendable {
     public init(_ reader: any CheckpointReader, at path: String, options: SourceOptions = SourceOptions()) throws {
         self.path = path
         self.reader = reader
-        folder = Paths.parent(reader.path)
-        let found = try Self.config(of: reader, folder: folder, options: options)
+        let found = try Self.config(of: reader, folder: reader.folder, options: options)
         let scaling = try Self.scaling(of: reader, config: found?.config)
         configFile = found.map { scaling.map($0.scaled(by:)) ?? $0 }
         hasUnexplainedRoPEFactors = scaling == nil && reader.tensors.contains { $0.name == RoPEFactors.tensorName }
         let candidates = try options.layout.map { [try Layouts.named(orFile: $0)] }
         do {
-            match = try Layouts.recognise(
+            let match = try Layouts.recognise(
                 reader.tensors.map { NamedShape(name: $0.name, shape: $0.shape) }, config: configFile?.config,
                 unsaid: configFile?.unsaid ?? [], modelName: reader.metadata["hparams.model_name"]?.string, among: candidates)
+            self.match = try Self.repeatsEmbedding(reader, match, configFile) ? match.withTiedOutput() : match
         } catch let error as CheckpointError {
             throw error.at(file: reader.path)
         }
+    }
+
+    /// Whether a config says that the output is the embedding, and the output that is stored beside it has the same bytes.
+    private static func repeatsEmbedding(
+        _ reader: any CheckpointReader, _ match: LayoutMatch, _ file: ConfigFile?
+    ) throws -> Bool {
+        guard let file, file.config.tiedOutput, !file.unsaid.contains(.tiedOutput), match.stores(TensorRole(.output)),
+            let output = match.rows(of: TensorRole(.output))?.whole,
+            let embedding = match.rows(of: TensorRole(.tokenEmbedding))?.whole
+        else { return false }
+        let one = reader.tensors[output], other = reader.tensors[embedding]
+        guard one.dtype == other.dtype, one.shape == other.shape else { return false }
+        if one.extent.file.identity == other.extent.file.identity, one.extent.offset == other.extent.offset,
+            one.view == other.view
+        {
+            return true
+        }
+        let piece = max(1, (1 << 18) / one.dtype.blockElements) * one.dtype.blockElements
+        for first in stride(from: 0, to: one.shape.count, by: piece) {
+            let range = first..<min(one.shape.count, first + piece)
+            func bytes(_ tensor: TensorInfo) throws -> [UInt8] {
+                let count = tensor.dtype.byteCount(elements: range.count) ?? 0
+                return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+                    try reader.read(tensor, elements: range, into: UnsafeMutableRawBufferPointer(buffer))
+                    initialized = count
+                }
+            }
+            guard try bytes(one) == bytes(other) else { return false }
+        }
+        return true
     }
 
     /// The RoPE scaling that a GGUF keeps as a tensor instead of a key.

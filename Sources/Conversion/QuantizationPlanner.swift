@@ -20,7 +20,7 @@ struct QuantizationPlanner {
     /// - Parameter plain: tensors and metadata in the source's own precision.
     /// - Throws: `usage` when a type needs an importance matrix that is not there, or when blocks would be quantized
     ///   again unasked.
-    func plan(_ plain: ConversionPlan) throws -> (plan: ConversionPlan, summary: String?) {
+    func plan(_ plain: ConversionPlan) throws -> (plan: ConversionPlan, fileType: FileType, summary: String?) {
         var (steps, layers) = try pruned(plain.steps)
         if !request.keepSplit {
             steps = MixPolicy.writingOrder(steps.map(\.originalName)).map { steps[$0] }
@@ -36,10 +36,10 @@ struct QuantizationPlanner {
         let fileType: FileType
         let decisions: [MixDecision]
         if let size = request.targetSize {
-            let header = try headerBytes(steps, metadata)
+            let (header, alignment) = try headerBytes(steps, metadata)
             let chosen = try TargetSize.choose(
                 bytes: Int(clamping: size), header: header, tensors: tensors, model: model, options: options(.q8_0),
-                matrixNames: request.importance.map { Set($0.entries.keys) })
+                matrixNames: request.importance.map { Set($0.entries.keys) }, alignment: alignment)
             (fileType, decisions, summary) = (chosen.fileType, chosen.decisions, chosen.summary)
         } else if let asked = request.fileType {
             fileType = asked
@@ -51,9 +51,10 @@ struct QuantizationPlanner {
         try requireMatrix(decisions, steps)
         for index in steps.indices { try decide(decisions[index], &steps[index]) }
         rewrite(&metadata, fileType: fileType, layers: layers)
-        return (
-            ConversionPlan(steps: steps.map(\.step), metadata: metadata, warnings: plain.warnings), summary
-        )
+        var plan = ConversionPlan(steps: steps.map(\.step), metadata: metadata, warnings: plain.warnings)
+        plan.warnings += plan.roundedDoubles
+        plan.refusesNotFinite = true
+        return (plan, fileType, summary)
     }
 
     /// A step, and the name that its tensor has in the source's numbering of layers.
@@ -114,8 +115,8 @@ struct QuantizationPlanner {
 
     private func requireMatrix(_ decisions: [MixDecision], _ steps: [Candidate]) throws {
         for (decision, step) in zip(decisions, steps) where decision.needsMatrix && decision.changes {
-            let known = request.importance?.entries[step.originalName] != nil
-            guard !known else { continue }
+            let weights = try weights(of: step)
+            guard weights == nil else { continue }
             throw CheckpointError(
                 .usage, "\(decision.type) needs an importance matrix", file: source.path, place: decision.name,
                 expected: request.importance == nil ? "--imatrix FILE" : "an entry for this tensor in the matrix",
@@ -136,19 +137,46 @@ struct QuantizationPlanner {
         let target = candidate.step.target
         candidate.step.target = try TensorPlan(name: target.name, dtype: decision.type, shape: target.shape)
         if decision.type.isQuantized {
-            candidate.step.importance = try request.importance?.weights(
-                for: candidate.originalName, shape: target.shape.dimensions)
+            candidate.step.importance = try weights(of: candidate)
         }
     }
 
-    private func headerBytes(_ steps: [Candidate], _ metadata: Metadata) throws -> Int {
+    /// What the importance matrix says of a tensor.
+    private func weights(of candidate: Candidate) throws -> [Float]? {
+        do {
+            return try request.importance?.weights(
+                for: candidate.originalName, shape: candidate.step.target.shape.dimensions)
+        } catch let error as CheckpointError {
+            throw error.at(file: request.importanceName)
+        }
+    }
+
+    /// Bytes of the files before their tensors' data, and the multiple of bytes that each tensor takes.
+    private func headerBytes(
+        _ steps: [Candidate], _ metadata: Metadata
+    ) throws -> (header: Int, alignment: Int) {
         var metadata = metadata
         rewrite(&metadata, fileType: .q8_0, layers: source.config.layers)
         let empty = try steps.map {
             try TensorPlan(name: $0.step.target.name, dtype: .f32, shape: $0.step.target.shape)
         }
-        let data = empty.reduce(UInt64(0)) { $0 + ((UInt64($1.byteCount) + 31) / 32 * 32) }
-        return Int(clamping: try GGUFWriter.size(of: empty, metadata: metadata) - data)
+        var alignment = try GGUFWriter.alignment(metadata)
+        var parts = [GGUFPart(name: "", tensors: Array(empty.indices), metadata: metadata)]
+        if request.keepSplit, source.reader.files.count > 1 {
+            parts = GGUFSplit.parts(
+                source.parts(of: steps.map(\.step)), prefix: "", metadata: metadata, tensorCount: steps.count,
+                countComesLast: false)
+        }
+        // The size adds the same numbers up, and was found to fit.
+        let size = try GGUFWriter.size(of: empty, parts: parts)
+        var data: UInt64 = 0
+        for part in parts {
+            let own = try GGUFWriter.alignment(part.metadata)
+            for index in part.tensors { data &+= UInt64(empty[index].byteCount).alignedUp(to: own) ?? 0 }
+            // Where parts differ, the larger multiple does for all.
+            alignment = max(alignment, own)
+        }
+        return (Int(clamping: size &- data), Int(clamping: alignment))
     }
 
     // MARK: Metadata
@@ -163,7 +191,9 @@ struct QuantizationPlanner {
     /// the importance matrix came from.
     private func rewrite(_ metadata: inout Metadata, fileType: FileType, layers: Int) {
         set("general.quantization_version", .u32(2), in: &metadata)
-        if fileType.defaultType != nil { set("general.file_type", .u32(fileType.id), in: &metadata) }
+        // COPY keeps the value; the key is written anew all the same, and so comes after the version.
+        let type = fileType.defaultType == nil ? metadata["general.file_type"] : MetadataValue.u32(fileType.id)
+        if let type { set("general.file_type", type, in: &metadata) }
         for key in ["split.no", "split.count", "split.tensors.count"] { metadata.removeValue(forKey: key) }
         for (key, value) in request.metadata { set(key, value, in: &metadata) }
         if let matrix = request.importance {

@@ -11,6 +11,8 @@ public struct Quantizer: Sendable {
     private let converter: Converter
     /// What was chosen for a target size, in words.
     public let choice: String?
+    /// The file type that was asked for, or chosen for a target size.
+    public let fileType: FileType
     public var plan: ConversionPlan { converter.plan }
 
     /// Plans the quantization; nothing is written.
@@ -18,25 +20,12 @@ public struct Quantizer: Sendable {
         var conversion = conversion
         conversion.precision = .source
         let plain = try GGUFPlanner(source, conversion).plan()
-        let (plan, choice) = try QuantizationPlanner(source, request).plan(plain)
+        let (plan, fileType, choice) = try QuantizationPlanner(source, request).plan(plain)
         self.choice = choice
+        self.fileType = fileType
         var split: [[Int]]?
-        if request.keepSplit, source.reader.files.count > 1 { split = Self.parts(plan, of: source) }
+        if request.keepSplit, source.reader.files.count > 1 { split = source.parts(of: plan.steps) }
         converter = Converter(source, conversion, plan: plan, split: split)
-    }
-
-    /// The steps of each of the source's files.
-    private static func parts(_ plan: ConversionPlan, of source: ModelSource) -> [[Int]] {
-        var parts = [[Int]](repeating: [], count: source.reader.files.count)
-        for (index, step) in plan.steps.enumerated() {
-            var part = 0
-            if case .rows(let segments) = step.origin, let first = segments.first {
-                let file = source.reader.tensors[first.tensor].extent.file.path
-                part = source.reader.files.firstIndex { $0.path == file } ?? 0
-            }
-            parts[part].append(index)
-        }
-        return parts
     }
 
     public func outputBytes() throws -> UInt64 { try converter.outputBytes() }
@@ -47,6 +36,22 @@ public struct Quantizer: Sendable {
         compareEvery: Int = 0, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> Converter.Outcome {
         try converter.run(compareEvery: compareEvery, progress: progress)
+    }
+}
+
+extension ModelSource {
+    /// The places of the steps that are made of each of the source's files, for an output in as many parts.
+    func parts(of steps: [ConversionStep]) -> [[Int]] {
+        var parts = [[Int]](repeating: [], count: reader.files.count)
+        for (index, step) in steps.enumerated() {
+            var part = 0
+            if case .rows(let segments) = step.origin, let first = segments.first {
+                let file = reader.tensors[first.tensor].extent.file.path
+                part = reader.files.firstIndex { $0.path == file } ?? 0
+            }
+            parts[part].append(index)
+        }
+        return parts
     }
 }
 
@@ -64,6 +69,7 @@ extension ImportanceMatrix {
         self.init()
         if case .strings(let names)? = reader.metadata["imatrix.datasets"]?.array { datasets = names }
         chunkCount = reader.metadata["imatrix.chunk_count"]?.integer ?? 0
+        var allowance = Allowance()
         let sumsEnding = ".in_sum2"
         let byName = Dictionary(reader.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         for tensor in reader.tensors where tensor.name.hasSuffix(sumsEnding) {
@@ -74,6 +80,7 @@ extension ImportanceMatrix {
                     expected: "\(name).in_sum2 and \(name).counts in F32")
             }
             do {
+                for part in [tensor, counts] { try allowance.take(part.shape.count, for: part.name) }
                 try add(name: name, sums: Self.floats(reader, tensor), counts: Self.floats(reader, counts))
             } catch let error as CheckpointError {
                 throw error.at(file: path)

@@ -104,6 +104,7 @@ struct TensorPlanner {
     private func target(
         for spec: StoredSpec, from: [DType], widest: DType, common: DType?
     ) throws -> DType {
+        if let odd = from.first(where: { !$0.isFloat && !$0.isQuantized }) { try checkCarried(odd, as: spec.name) }
         let isVector = spec.shape.rank <= 1 || spec.roles.allSatisfy(\.role.isNorm)
         switch (container, precision) {
         case (.gguf, .source):
@@ -118,9 +119,26 @@ struct TensorPlanner {
             return widest
         case (_, .fixed(let dtype)):
             try Self.check(dtype, in: container)
-            return widest.isFloat || widest.isQuantized ? dtype : widest
+            return dtype
         }
     }
+
+    /// 8-bit floats and their like mean something only with scales that lie beside them, so they are never turned into
+    /// other floats.
+    /// - Throws: `unsupported` where they would have to be.
+    private func checkCarried(_ dtype: DType, as name: String) throws {
+        let isHeld = container == .safetensors || container == .pytorch && !Self.unknownToPyTorch.contains(dtype)
+        guard precision != .source || !isHeld else { return }
+        let remedy =
+            precision != .source && isHeld
+            ? "leave --dtype out, and they are carried as they are"
+            : "carry them as they are with --to safetensors and without --dtype, or decode them with their scales first"
+        throw CheckpointError.unsupported(
+            "\(dtype) values are carried as they are, never turned into other floats", file: source.path, place: name,
+            expected: "floats of 16 bits or more, or blocks of GGUF", found: "\(dtype)", remedy: remedy)
+    }
+
+    private static let unknownToPyTorch: Set<DType> = [.f4, .f6e2m3, .f6e3m2]
 
     /// - Throws: `usage` for a block format outside GGUF.
     static func check(_ dtype: DType, in container: ContainerKind) throws {

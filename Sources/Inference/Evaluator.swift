@@ -107,11 +107,12 @@ public struct Evaluator {
 
     /// - Parameters:
     ///   - logits: where the logits of every token are written as a .npy array, beside scoring.
-    ///   - progress: is told after every batch how many tokens are done, with the perplexity so far.
+    ///   - progress: is told after every batch how many tokens are done, with the perplexity so far; nil until something
+    ///     is scored.
     /// - Throws: `usage` for chunks that do not fit into the memory, `malformed` where the model gives NaN.
     public func perplexity(
         _ chunks: TextChunks, logits: NPYWriter? = nil,
-        progress: @escaping (_ tokens: Int, _ perplexity: Double) -> Void = { _, _ in }
+        progress: @escaping (_ tokens: Int, _ perplexity: Double?) -> Void = { _, _ in }
     ) throws -> Evaluation {
         try KVCache.check(transformer.config, tokens: chunks.context)
         var mean = RunningMean(), computed = 0
@@ -119,7 +120,7 @@ public struct Evaluator {
         var observer = ForwardObserver()
         observer.batch = { tokens in
             computed += tokens
-            progress(computed, exp(mean.mean))
+            progress(computed, mean.count > 0 ? exp(mean.mean) : nil)
         }
         for chunk in 0..<chunks.count {
             let tokens = chunks[chunk]

@@ -83,8 +83,6 @@ public final class ImatrixCollector {
     private static func tensorName(_ role: TensorRole) throws -> String? {
         let layout = try Layouts.named("gguf-llama")
         guard let entry = layout.entries.first(where: { $0.roles == [role.role] }) else { return nil }
-        guard let layer = role.layer else { return entry.name }
-        return entry.name.split(separator: ".", omittingEmptySubsequences: false)
-            .map { $0 == "{i}" ? String(layer) : String($0) }.joined(separator: ".")
+        return role.layer.map { entry.name.replacingLayer(with: $0) } ?? entry.name
     }
 }

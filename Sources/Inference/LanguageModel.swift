@@ -35,10 +35,7 @@ public struct LanguageModel: Sendable {
 
     private static func findTokenizer(_ source: ModelSource) -> Result<Tokenizer, CheckpointError> {
         do {
-            if source.reader.kind == .gguf, source.reader.metadata["tokenizer.ggml.model"] != nil {
-                return .success(try Tokenizer(metadata: source.reader.metadata, file: source.reader.path))
-            }
-            return .success(try Tokenizer(path: source.folder.isEmpty ? "." : source.folder))
+            return .success(try tokenizer(of: source.reader))
         } catch let error as CheckpointError {
             return .failure(error)
         } catch {
@@ -65,20 +62,22 @@ public struct LanguageModel: Sendable {
     }
 
     /// The tokenizer inside or beside a path: a model, a folder, a bare tokenizer.model or tokenizer.json.
+    /// - Throws: what is wrong with it, or that there is none.
     public static func tokenizer(at path: String) throws -> Tokenizer {
-        if Paths.kind(path) == .file {
-            let name = Paths.name(path)
-            if name == "tokenizer.model" || name == "tokenizer.json" { return try Tokenizer(path: path) }
-            if let reader = try? Containers.open(path) {
-                return try tokenizer(of: reader)
-            }
-        }
-        return try Tokenizer(path: path)
+        let bare = ["tokenizer.model", "tokenizer.json"]
+        let isFolder = Paths.kind(path) == .folder
+        let place = isFolder ? try Containers.folder(at: path) : path
+        // Files of a tokenizer need no weights.
+        let isBare = bare.contains { isFolder ? Paths.kind(Paths.join(place, $0)) == .file : Paths.name(place) == $0 }
+        if !isBare, let reader = try? Containers.open(place) { return try tokenizer(of: reader) }
+        return try Tokenizer(path: place)
     }
 
+    /// A GGUF's own tokenizer, else the one beside the weights.
     private static func tokenizer(of reader: any CheckpointReader) throws -> Tokenizer {
-        if reader.kind == .gguf { return try Tokenizer(metadata: reader.metadata, file: reader.path) }
-        let folder = Paths.parent(reader.path)
-        return try Tokenizer(path: folder.isEmpty ? "." : folder)
+        if reader.kind == .gguf, reader.metadata["tokenizer.ggml.model"] != nil {
+            return try Tokenizer(metadata: reader.metadata, file: reader.path)
+        }
+        return try Tokenizer(path: reader.folder)
     }
 }

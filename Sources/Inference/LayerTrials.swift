@@ -39,6 +39,7 @@ struct LayerTrials {
     /// - Parameter preferred: a fault that another layer had: tried before all others.
     func hints(before: Double, preferred: String?) throws -> [ParityHint] {
         if let constant = try constants(before: before) { return [constant] }
+        if let moved = try moved(before: before) { return [moved] }
         var weights = probe.right.layers[layer]
         var error = before
         var hints: [ParityHint] = []
@@ -61,7 +62,7 @@ struct LayerTrials {
     ) throws -> (Trial, Double)? {
         var best: (trial: Trial, error: Double)?
         for group in [structural(), shifts(), scales(weights), rows(weights), replacements()] {
-            for trial in group.sorted(by: { a, _ in a.code == preferred }) {
+            for trial in group.filter({ $0.code == preferred }) + group.filter({ $0.code != preferred }) {
                 var changed = weights
                 guard (try? trial.change(&changed)) != nil else { continue }
                 let after = try probe.ownError(layer, with: changed)
@@ -97,16 +98,7 @@ struct LayerTrials {
         }
         guard left.config.headDim == right.config.headDim else { return nil }
         right.rope = left.rope
-        let bases = (left.config.ropeTheta ?? 10000, right.config.ropeTheta ?? 10000)
-        if let hint = try hint(
-            "rope_base",
-            bases.0 != bases.1
-                ? "using the reference's RoPE base, \(bases.0) in place of \(bases.1),"
-                : "using the reference's RoPE scaling (\(left.config.ropeScaling) in place of \(right.config.ropeScaling))")
-        {
-            return hint
-        }
-        return nil
+        return try hint("rope_base", "using " + ConfigTrials.rope(left.config, right.config))
     }
 
     // MARK: Trials
@@ -191,6 +183,33 @@ struct LayerTrials {
         layer.v = try WeightMatrix.gather(parts, rows: Array(order[(q + k)...]))
     }
 
+    /// Whether the layer is another one of the reference's. The rows of one matrix tell which it may be, so that only that
+    /// one is measured.
+    private func moved(before: Double) throws -> ParityHint? {
+        let candidate = probe.right.layers[layer].q
+        let few = Array(stride(from: 0, to: candidate.rows, by: max(1, candidate.rows / 8)))
+        func distance(to other: Int) throws -> Double {
+            let reference = probe.left.layers[other].q
+            guard reference.hasShape(of: candidate) else { return .infinity }
+            let sums = try TensorComparison(reference, candidate, rows: few).sums
+            return sums.reference > 0 ? (sums.error / sums.reference).squareRoot() : .infinity
+        }
+        let here = try distance(to: layer)
+        var nearest: (layer: Int, error: Double)?
+        for other in probe.left.layers.indices where other != layer {
+            let error = try distance(to: other)
+            if error < nearest?.error ?? (0.5 * here) { nearest = (other, error) }
+        }
+        guard let nearest else { return nil }
+        let after = try probe.ownError(layer, as: nearest.layer)
+        guard after < 0.2 * before else { return nil }
+        return ParityHint(
+            code: "layer_shift", layer: layer,
+            message: "layer \(layer) holds the weights of the reference's layer \(nearest.layer): measured as that one, its "
+                + "relative error is \(ParityProbe.text(after)) and not \(ParityProbe.text(before))",
+            before: before, after: after)
+    }
+
     private func shifts() -> [Trial] {
         [-1, 1].compactMap { step in
             let other = layer + step
@@ -219,7 +238,10 @@ struct LayerTrials {
             }
         }
         for (name, path) in [("attn_norm", \Transformer.Layer.attnNorm), ("ffn_norm", \Transformer.Layer.ffnNorm)] {
-            trials.append(Trial(code: "norm", title: "taking the reference's \(name)") { $0[keyPath: path] = reference[keyPath: path] })
+            trials.append(
+                Trial(code: "norm", title: "taking the reference's \(name)") {
+                    $0[keyPath: path] = reference[keyPath: path]
+                })
         }
         return trials
     }

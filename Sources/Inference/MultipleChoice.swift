@@ -43,24 +43,31 @@ extension ChoiceQuestion {
             defer { offset += line.count + 1 }
             if line.allSatisfy({ [0x20, 0x09, 0x0d].contains($0) }) { continue }
             let json = try JSONText.parse(Array(line), file: path, base: UInt64(offset))
-            guard let context = json["context"]?.string,
-                let choices = json["choices"]?.array?.map(\.string), choices.count >= 2, !choices.contains(nil)
+            let place = "line \(index + 1)"
+            guard let context = json["context"]?.string, let choices = json["choices"]?.array?.map(\.string),
+                !choices.contains(nil)
             else {
                 throw CheckpointError.malformed(
-                    "a question without context or choices", file: path, place: "line \(index + 1)",
+                    "a question without context or choices", file: path, place: place,
                     expected: #"{"context": "...", "choices": ["...", "..."], "answer": 0}"#)
             }
             let texts = choices.compactMap { $0 }
+            // One would be right whatever the model says.
+            guard texts.count >= 2 else {
+                throw CheckpointError.malformed(
+                    "the question has too few choices", file: path, place: place, expected: "at least 2 choices",
+                    found: "\(texts.count)", remedy: "add the wrong ones, or leave out the question")
+            }
             // After a context the blank between the two is left, which lm-evaluation-harness scores as well.
             guard !context.isEmpty || !texts.contains("") else {
                 throw CheckpointError.malformed(
-                    "an empty choice without a context leaves nothing to score", file: path, place: "line \(index + 1)",
+                    "an empty choice without a context leaves nothing to score", file: path, place: place,
                     remedy: "write the choice out, or leave out the question")
             }
             let answer = json["answer"]?.integer ?? json["answer"]?.string.flatMap { texts.firstIndex(of: $0) }
             guard let answer, texts.indices.contains(answer) else {
                 throw CheckpointError.malformed(
-                    "the answer is none of the choices", file: path, place: "line \(index + 1)",
+                    "the answer is none of the choices", file: path, place: place,
                     expected: "0 ..< \(texts.count) or one of their texts")
             }
             questions.append(

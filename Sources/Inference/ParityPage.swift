@@ -107,7 +107,8 @@ public struct ParityPage: Sendable {
     private var layerPlot: LogPlot {
         LogPlot(
             title: "Relative error of each layer",
-            caption: "Own error: both models are given the reference's hidden state, and what the layer adds to it is compared.",
+            caption: "Own error: both models are given the reference's hidden state, and what the layer adds to it is "
+                + "compared.",
             columns: report.layers.map { layer in
                 LogPlot.Column(
                     label: layer.layer < 0 ? "emb" : layer.layer == last ? "out" : "\(layer.layer)",

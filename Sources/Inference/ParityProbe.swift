@@ -4,6 +4,7 @@
 
 internal import CKernels
 internal import Layouts
+internal import Reporting
 internal import Tensors
 
 struct ParityProbe {
@@ -32,12 +33,14 @@ struct ParityProbe {
     // MARK: Errors
 
     /// The error of what a layer of the candidate adds to the reference's hidden state.
-    /// - Parameter weights: taken in place of the layer's own. The error is infinite where they do not fit the candidate.
-    func ownError(_ layer: Int, with weights: Transformer.Layer? = nil) throws -> Double {
-        let weights = weights ?? right.layers[layer]
+    /// - Parameters:
+    ///   - weights: taken in place of the layer's own. The error is infinite where they do not fit the candidate.
+    ///   - other: the reference's layer that it is measured as; nil for the one in its place.
+    func ownError(_ layer: Int, with weights: Transformer.Layer? = nil, as other: Int? = nil) throws -> Double {
+        let weights = weights ?? right.layers[layer], place = other ?? layer
         guard right.fits(weights) else { return .infinity }
-        let ours = try right.output(of: weights, hidden: states[layer], tokens: tokens.count)
-        let before = states[layer], after = states[layer + 1]
+        let ours = try right.output(of: weights, hidden: states[place], tokens: tokens.count)
+        let before = states[place], after = states[place + 1]
         var error = 0.0, size = 0.0
         for index in after.indices {
             let difference = Double(ours[index]) - Double(after[index])
@@ -50,12 +53,14 @@ struct ParityProbe {
 
     /// The error of the candidate's embedding of the tokens, taken from rows further on by `shift`; of those that it has
     /// rows for. A shift that leaves few of them says nothing: its error is infinite.
-    func embeddingError(shift: Int = 0) -> Double {
+    /// - Parameter step: 1 compares all tokens, n every n-th.
+    func embeddingError(shift: Int = 0, step: Int = 1) -> Double {
         let width = left.config.hidden
         let row = FloatBuffer(width)
-        var error = 0.0, size = 0.0, compared = 0
-        for (index, token) in tokens.enumerated() {
-            let place = token + shift
+        var error = 0.0, size = 0.0, compared = 0, asked = 0
+        for index in stride(from: 0, to: tokens.count, by: step) {
+            let place = tokens[index] + shift
+            asked += 1
             guard place >= 0, place < right.config.vocab else { continue }
             compared += 1
             right.embedding.decode(row: place, into: row.pointer)
@@ -66,7 +71,7 @@ struct ParityProbe {
                 size += reference * reference
             }
         }
-        guard shift == 0 || 2 * compared > tokens.count else { return .infinity }
+        guard shift == 0 || 2 * compared > asked else { return .infinity }
         return Self.ratio(error, size)
     }
 
@@ -167,8 +172,16 @@ struct ParityProbe {
         return merged
     }
 
+    /// Rows that an embedding is shifted by at most.
+    private static let farthestShift = 64
+
     private func embeddingHints(_ suspect: LayerParity) -> [ParityHint] {
-        let tried = [-3, -2, -1, 1, 2, 3].map { (shift: $0, error: embeddingError(shift: $0)) }
+        // A few tokens tell which shifts are worth the others.
+        let shifts = (1...Self.farthestShift).flatMap { [-$0, $0] }
+        let few = shifts.map { (shift: $0, error: embeddingError(shift: $0, step: 8)) }
+        let tried = few.sorted { $0.error < $1.error }.prefix(4).map {
+            (shift: $0.shift, error: embeddingError(shift: $0.shift))
+        }
         if let best = tried.min(by: { $0.error < $1.error }), best.error < 0.2 * suspect.ownError {
             let direction = best.shift > 0 ? "down" : "up"
             return [
@@ -231,17 +244,6 @@ struct ParityProbe {
         ]
     }
 
-    /// Two significant digits: 0.81, 3e-07.
-    static func text(_ value: Double) -> String {
-        guard value.isFinite, value > 0 else { return value == 0 ? "0" : "\(value)" }
-        var exponent = 0, mantissa = value
-        while mantissa < 1 { (mantissa, exponent) = (mantissa * 10, exponent - 1) }
-        while mantissa >= 10 { (mantissa, exponent) = (mantissa / 10, exponent + 1) }
-        let digits = (mantissa * 10).rounded() / 10
-        if exponent >= -3, exponent < 4 {
-            let scale = [1e3, 1e4, 1e5, 1e6][min(3, max(0, -exponent))]
-            return "\((value * scale / 100).rounded() / (scale / 100))"
-        }
-        return "\(digits)e\(exponent)"
-    }
+    /// Two significant digits: 0.81, 3.1e-07.
+    static func text(_ value: Double) -> String { NumberText.significant(value, digits: 2) }
 }

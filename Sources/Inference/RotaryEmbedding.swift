@@ -22,16 +22,22 @@ struct RotaryEmbedding: Sendable {
             throw CheckpointError.unsupported(
                 "the forward pass does not compute YaRN's RoPE scaling", expected: "none, linear, llama3 or dynamic")
         }
-        if let factors, factors.count != config.headDim / 2 {
-            throw CheckpointError.malformed(
-                "RoPE's factors do not fit the head", expected: "\(config.headDim / 2) values", found: "\(factors.count)")
-        }
+        if let factors { try Self.check(factors: factors.count, of: config) }
         half = config.headDim / 2
         headDim = config.headDim
         base = config.ropeTheta ?? 10000
         context = max(1, config.context)
         scaling = config.ropeScaling
         self.factors = factors
+    }
+
+    /// Compares the number of RoPE's factors with the pairs of a head.
+    /// - Throws: `malformed` when they differ.
+    static func check(factors count: Int, of config: ModelConfig) throws {
+        guard count != config.headDim / 2 else { return }
+        throw CheckpointError.malformed(
+            "RoPE's factors do not fit the head", expected: "\(config.headDim / 2) values", found: "\(count)",
+            remedy: "the tensor is another model's, or the file is damaged")
     }
 
     /// Radians per position of each pair, for a sequence of `length` tokens.
@@ -58,10 +64,12 @@ struct RotaryEmbedding: Sendable {
     }
 
     /// Cosines and sines for positions `first ..< first + count`, `half` of each a position.
+    /// - Parameter length: tokens of the sequence that these positions are read with. A dynamic scaling follows it: the
+    ///   batches of one reading have one base.
     func fill(
-        _ cosine: UnsafeMutablePointer<Float>, _ sine: UnsafeMutablePointer<Float>, first: Int, count: Int
+        _ cosine: UnsafeMutablePointer<Float>, _ sine: UnsafeMutablePointer<Float>, first: Int, count: Int, length: Int
     ) {
-        let frequencies = frequencies(length: first + count)
+        let frequencies = frequencies(length: length)
         for token in 0..<count {
             for (pair, frequency) in frequencies.enumerated() {
                 let angle = Double(first + token) * frequency

@@ -28,12 +28,12 @@ final class RowGroups {
 }
 
 extension Transformer {
-    /// Tokens that must be wanted for the layout to be made up for (Docs/Performance.md). A fixed number: sums are rounded in another
-    /// order with groups, and the same seed is to give the same text however fast the machine is at the moment.
+    /// Tokens that must be wanted for the layout to be made up for (Docs/Performance.md). A fixed number: sums are rounded in
+    /// another order with groups, and the same seed is to give the same text however fast the machine is at the moment.
     static let tokensWorthGrouping = 64
 
-    /// Lays the weights out for making many tokens, where this machine multiplies them faster so and has the memory. The mapped
-    /// file's pages are given back, so a process grows by little; a longer input maps them again.
+    /// Lays the weights out for making many tokens, where this machine multiplies them faster so and has the memory. The
+    /// mapped file's pages are given back, so a process grows by little; a longer input maps them again.
     /// - Returns: whether anything was laid out.
     package func groupRows() throws -> Bool {
         let projections: [WritableKeyPath<Layer, WeightMatrix>] = [\.q, \.k, \.v, \.o, \.gate, \.up, \.down]

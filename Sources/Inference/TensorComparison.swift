@@ -74,12 +74,18 @@ struct RowFaults: CustomStringConvertible {
             description = "\(named) \(rows.count == 1 ? "differs" : "differ")"
             return
         }
-        var product = 0.0, size = 0.0
+        var product = 0.0, size = 0.0, found = 0.0
         for column in begin...end {
             product += Double(left.pointer[column]) * Double(right.pointer[column])
             size += Double(left.pointer[column]) * Double(left.pointer[column])
+            found += Double(right.pointer[column]) * Double(right.pointer[column])
         }
-        let ratio = size > 0 ? product / size : 1
+        // Rows that do not point the same way are not a multiple of one another.
+        guard size > 0, product * product > 0.75 * size * found else {
+            description = "\(named) \(rows.count == 1 ? "differs" : "differ")"
+            return
+        }
+        let ratio = product / size
         let place = end - begin + 1 < columns ? "columns \(begin) to \(end) of row \(row)" : named
         description = "\(place) \(rows.count == 1 ? "is" : "are") about \(ParityProbe.text(ratio)) times the reference's"
     }

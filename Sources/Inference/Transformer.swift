@@ -91,7 +91,9 @@ public final class Transformer {
         logitsBatch = Transformer.logitsTokens(self.batch)
         embedding = try weights.matrix(.tokenEmbedding)
         outputNorm = try weights.vector(.outputNorm)
-        output = config.tiedOutput ? embedding : try weights.matrix(.output)
+        // One that is there is used, whatever the config says.
+        let isStored = weights.matrices[TensorRole(.output)] != nil
+        output = config.tiedOutput && !isStored ? embedding : try weights.matrix(.output)
         rope = try RotaryEmbedding(config, factors: weights.ropeFactors)
         normEps = Float(config.normEps)
         layers = try (0..<config.layers).map { layer in
@@ -183,20 +185,24 @@ public final class Transformer {
     /// Runs tokens that follow those in the cache, and adds them to it.
     /// - Parameters:
     ///   - wanted: indices in `tokens` whose logits are wanted; nil means the last one's.
+    ///   - length: tokens of the sequence when these are read, where what follows is read in further calls and belongs to
+    ///     the same reading; nil where it ends with these. RoPE's dynamic scaling depends on it: as in transformers, keys
+    ///     that are in the cache keep the base that they were read with.
     ///   - body: is given the wanted logits, some tokens at a time, in order.
     /// - Throws: `unsupported` for ids outside the vocabulary, `usage` for a sequence that does not fit into the memory, and
     ///   what `body` throws.
     public func forward(
-        _ tokens: [Int], cache: KVCache, wanted: Range<Int>? = nil, observer: ForwardObserver? = nil,
+        _ tokens: [Int], cache: KVCache, wanted: Range<Int>? = nil, length: Int? = nil, observer: ForwardObserver? = nil,
         _ body: (LogitsBlock) throws -> Void
     ) throws {
         try check(tokens)
         // For all of them at once: a sequence that does not fit is refused before it is begun.
         if !tokens.isEmpty { try reserve(cache.count + tokens.count, cache) }
         let wanted = wanted ?? max(0, tokens.count - 1)..<tokens.count
+        let length = max(cache.count + tokens.count, length ?? 0)
         for start in stride(from: 0, to: tokens.count, by: batch) {
             let part = Array(tokens[start..<min(tokens.count, start + batch)])
-            forwardBatch(part, first: start, cache: cache, observer: observer)
+            forwardBatch(part, first: start, length: length, cache: cache, observer: observer)
             if part.count > 1, start + part.count == tokens.count { releaseBatch() }
             try project(wanted.clamped(to: start..<start + part.count), first: start, observer: observer, body)
             observer?.batch?(part.count)
@@ -212,10 +218,12 @@ public final class Transformer {
 
     // MARK: The pass
 
-    private func forwardBatch(_ tokens: [Int], first: Int, cache: KVCache, observer: ForwardObserver?) {
+    private func forwardBatch(
+        _ tokens: [Int], first: Int, length: Int, cache: KVCache, observer: ForwardObserver?
+    ) {
         let n = tokens.count, position = cache.count
         let x = x.pointer
-        rope.fill(cosine.pointer, sine.pointer, first: position, count: n)
+        rope.fill(cosine.pointer, sine.pointer, first: position, count: n, length: length)
         for (index, token) in tokens.enumerated() { embedding.decode(row: token, into: x + index * config.hidden) }
         if n > 1, !config.tiedOutput { embedding.releasePages() }
         observer?.hidden?(-1, first, n, x)
@@ -290,7 +298,7 @@ public final class Transformer {
         one.layers = 1
         let cache = KVCache(one)
         try reserve(tokens, cache)
-        rope.fill(cosine.pointer, sine.pointer, first: 0, count: tokens)
+        rope.fill(cosine.pointer, sine.pointer, first: 0, count: tokens, length: tokens)
         for index in hidden.indices { x.pointer[index] = hidden[index] }
         run(layer, 0, position: 0, tokens, cache, nil)
         return Array(UnsafeBufferPointer(start: x.pointer, count: tokens * config.hidden))

@@ -28,8 +28,15 @@ extension ModelWeights {
             }
         }
         // Llama 3.1's frequencies, as llama.cpp's converter stores them.
-        let factors = try reader.tensors.first { $0.name == "rope_freqs.weight" }.map(source.floats)
         var config = match.config
+        let factors = try reader.tensors.first { $0.name == "rope_freqs.weight" }.map { tensor in
+            do {
+                try RotaryEmbedding.check(factors: tensor.shape.count, of: config)
+            } catch let error as CheckpointError {
+                throw error.at(file: reader.path, place: tensor.name)
+            }
+            return try source.floats(tensor)
+        }
         // They are the scaling already.
         if factors != nil, case .llama3 = config.ropeScaling { config.ropeScaling = .none }
         self.init(config: config, matrices: matrices, vectors: vectors, ropeFactors: factors)

@@ -1,6 +1,7 @@
 // Reading every value of a checkpoint once: statistics of each tensor, all cores, bounded memory.
 
 internal import Bytes
+internal import Conversion
 public import Tensors
 
 /// Reads tensors piece by piece and sums up what their values are like.
@@ -18,14 +19,23 @@ public struct DeepScan: Sendable {
         let slot: Int
         let firstRow: Int
         let range: Range<Int>
+        let rows: RowExtent
+
+        /// Whole rows, or a part of one that is longer than a piece.
+        enum RowExtent { case whole, part, lastPart }
     }
 
     /// About a megabyte of floats a piece.
     private static let pieceElements = 1 << 18
 
     /// Statistics of some tensors, in their order; nil for dtypes without arithmetic.
+    /// - Parameters:
+    ///   - histograms: count the values of each range too, over a sample.
+    ///   - scales: look for blocks whose scales are no finite numbers too.
+    ///   - progress: told the bytes that were read since it was last told, from any thread.
     public func statistics(
-        of tensors: [TensorInfo], histograms: Bool = false, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
+        of tensors: [TensorInfo], histograms: Bool = false, scales: Bool = false,
+        progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> [TensorStatistics?] {
         let sources = tensors.map { FloatRows($0, in: reader) }
         let pieces = Self.pieces(of: tensors, where: sources.map { $0 != nil })
@@ -35,15 +45,27 @@ public struct DeepScan: Sendable {
             guard let source = sources[piece.slot] else { return }
             let shape = source.tensor.shape
             var part = TensorStatistics.Part()
-            let values = try source.read(piece.range, into: &buffers)
-            part.add(values, firstRow: piece.firstRow, columns: shape.columns, countsRows: shape.rank > 1)
+            let values = try source.read(piece.range, into: &buffers) { bytes in
+                guard scales, let block = source.firstInvalidBlock(in: bytes) else { return }
+                part.firstBadBlock = piece.range.lowerBound / source.tensor.dtype.blockElements + block
+            }
+            part.add(
+                values, firstRow: piece.firstRow, columns: shape.columns,
+                countsRows: shape.rank > 1 && piece.rows == .whole)
             parts.withValue { $0[index] = part }
             progress(UInt64(source.tensor.dtype.byteCount(elements: piece.range.count) ?? 0))
         }
         // In the order of the pieces, so that the sums do not depend on which thread was faster.
         var totals: [TensorStatistics.Part?] = sources.map { $0 == nil ? nil : TensorStatistics.Part() }
+        var rowZeros = 0
         for (piece, part) in zip(pieces, parts.withValue { $0 }) {
-            if let part { totals[piece.slot]? += part }
+            guard let part else { continue }
+            totals[piece.slot]? += part
+            guard piece.rows != .whole else { continue }
+            rowZeros += part.zeros
+            guard piece.rows == .lastPart else { continue }
+            if rowZeros == tensors[piece.slot].shape.columns { totals[piece.slot]?.addZeroRow(piece.firstRow) }
+            rowZeros = 0
         }
         let statistics = totals.map { $0.map(TensorStatistics.init) }
         guard histograms else { return statistics }
@@ -75,16 +97,25 @@ public struct DeepScan: Sendable {
         return bins
     }
 
+    /// Whole rows where they are short enough, parts of a row where one is longer than a piece.
     private static func pieces(of tensors: [TensorInfo], where computable: [Bool]) -> [Piece] {
         var pieces: [Piece] = []
         for (slot, tensor) in tensors.enumerated() where computable[slot] {
-            let columns = max(1, tensor.shape.columns)
-            let height = max(1, pieceElements / columns)
-            var row = 0
-            while row < tensor.shape.rows {
-                let end = min(tensor.shape.rows, row + height)
-                pieces.append(Piece(slot: slot, firstRow: row, range: row * columns..<end * columns))
-                row = end
+            let shape = tensor.shape, columns = max(1, shape.columns)
+            guard columns > pieceElements else {
+                pieces += ElementPieces(of: 0..<shape.count, length: pieceElements, unit: columns).map {
+                    Piece(slot: slot, firstRow: $0.lowerBound / columns, range: $0, rows: .whole)
+                }
+                continue
+            }
+            for row in 0..<shape.rows {
+                let elements = row * columns..<(row + 1) * columns
+                pieces += ElementPieces(of: elements, length: pieceElements, unit: tensor.dtype.blockElements).map {
+                    let isLast = $0.upperBound == elements.upperBound
+                    return Piece(
+                        slot: slot, firstRow: row, range: $0,
+                        rows: shape.rank <= 1 ? .whole : isLast ? .lastPart : .part)
+                }
             }
         }
         return pieces

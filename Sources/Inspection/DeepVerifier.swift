@@ -1,5 +1,5 @@
-// Verification that reads every value: NaN, infinities, rows and tensors of zeros, and whether Q and K agree on the
-// order of their rows.
+// Verification that reads every value: NaN, infinities, scales of blocks that are either, rows and tensors of zeros,
+// matrices that copy others, and whether Q and K agree on the order of their rows.
 
 internal import Bytes
 internal import Containers
@@ -14,7 +14,8 @@ extension Verifier {
         threads: Int, progress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) throws -> [Finding] {
         let tensors = source.reader.tensors
-        let statistics = try DeepScan(source.reader, threads: threads).statistics(of: tensors, progress: progress)
+        let statistics = try DeepScan(source.reader, threads: threads)
+            .statistics(of: tensors, scales: true, progress: progress)
         var findings: [Finding] = []
         for (tensor, one) in zip(tensors, statistics) {
             if let one { findings += Self.findings(of: one, tensor) }
@@ -26,13 +27,80 @@ extension Verifier {
                     hint: fault.remedy)
             }
         }
+        findings += try duplicates(statistics, threads: threads)
         findings += try RowOrder(source).findings()
+        return findings
+    }
+
+    /// What copies of a matrix have in common with it, as far as it is known before their bytes are compared.
+    private struct Likeness: Hashable {
+        let dtype: DType
+        let shape: Shape
+        let mean: Double
+        let std: Double
+        let zeros: Int
+    }
+
+    /// Matrices that have the bytes of another one. Those that lie in the same bytes, that are all zeros, and an output that
+    /// the config says to be the embedding are spoken of elsewhere.
+    private func duplicates(_ statistics: [TensorStatistics?], threads: Int) throws -> [Finding] {
+        let reader = source.reader
+        let ofModel = Set(source.match.matched.map(\.tensor))
+        let isStored = source.match.stores(TensorRole(.output))
+        let output = isStored ? source.match.rows(of: TensorRole(.output))?.whole : nil
+        let embedding = source.match.rows(of: TensorRole(.tokenEmbedding))?.whole
+        var alike: [Likeness: [Int]] = [:]
+        for (index, (tensor, one)) in zip(reader.tensors, statistics).enumerated() {
+            guard let one, ofModel.contains(index), tensor.shape.rank > 1, one.zeros < one.count,
+                index != output || !source.config.tiedOutput
+            else { continue }
+            let key = Likeness(dtype: tensor.dtype, shape: tensor.shape, mean: one.mean, std: one.std, zeros: one.zeros)
+            alike[key, default: []].append(index)
+        }
+        let candidates = alike.values.filter { $0.count > 1 }.flatMap { $0 }.sorted()
+        let digests = Locked<[Digest?]>(Array(repeating: nil, count: candidates.count))
+        try Parallel.perform(candidates.count, threads: threads, worker: ScratchBuffer.init) { place, buffer in
+            var sha = SHA256()
+            try TensorHashes.add(reader.tensors[candidates[place]], of: reader, to: &sha, &buffer) { _ in }
+            let digest = sha.digest()
+            digests.withValue { $0[place] = digest }
+        }
+        var first: [Digest: Int] = [:]
+        var findings: [Finding] = []
+        for (index, digest) in zip(candidates, digests.withValue { $0 }) {
+            guard let digest else { continue }
+            guard let other = first[digest] else {
+                first[digest] = index
+                continue
+            }
+            let (copy, original) = (reader.tensors[index], reader.tensors[other])
+            guard copy.dtype == original.dtype, copy.shape == original.shape,
+                copy.extent.file.identity != original.extent.file.identity || copy.extent.offset != original.extent.offset
+            else { continue }
+            let isTie = Set([index, other]) == Set([output, embedding].compactMap { $0 })
+            findings.append(
+                Finding(
+                    .duplicateTensors, isTie ? .note : .warning, tensor: copy.name,
+                    "is a copy of \(original.name), byte for byte",
+                    hint: isTie
+                        ? "the output is the embedding: a config that says tie_word_embeddings needs it once"
+                        : "models that were made deeper by repeating layers look like this, and so does a wrong conversion"))
+        }
         return findings
     }
 
     private static func findings(of one: TensorStatistics, _ tensor: TensorInfo) -> [Finding] {
         var findings: [Finding] = []
         let row = one.firstBadRow.map { tensor.shape.rank > 1 ? ", the first in row \($0)" : "" } ?? ""
+        if let block = one.firstBadBlock {
+            let inRow = block * tensor.dtype.blockElements / max(1, tensor.shape.columns)
+            findings.append(
+                Finding(
+                    .notANumber, .error, tensor: tensor.name,
+                    "a scale of block \(block)\(tensor.shape.rank > 1 ? ", in row \(inRow)," : "") is NaN or infinite",
+                    expected: "finite scales in all blocks of \(tensor.dtype)", found: "NaN or infinity",
+                    hint: "copy the file again if it is damaged, or quantize again from a source that `verify --deep` passes"))
+        }
         if one.nans > 0 {
             findings.append(
                 Finding(

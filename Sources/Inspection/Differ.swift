@@ -2,6 +2,7 @@
 
 internal import Bytes
 internal import CKernels
+internal import Conversion
 internal import Layouts
 internal import Tensors
 
@@ -30,10 +31,17 @@ public struct CheckpointDifference: Sendable {
         onlyA.isEmpty && onlyB.isEmpty && tensors.allSatisfy { $0.isEqual(within: tolerance) }
     }
 
-    /// The sums over all tensors.
+    /// The model's tensors: what an optimizer keeps is larger than they are and would hide them. All, where two files
+    /// of something else are compared.
+    public var modelTensors: [TensorDifference] {
+        let model = tensors.filter(\.isOfModel)
+        return model.isEmpty ? tensors : model
+    }
+
+    /// The sums over the model's tensors.
     public var total: DifferenceSums {
         var total = DifferenceSums()
-        for tensor in tensors where !tensor.isBookkeeping { if let sums = tensor.sums { total += sums } }
+        for tensor in modelTensors { if let sums = tensor.sums { total += sums } }
         return total
     }
 }
@@ -54,7 +62,7 @@ public struct Differ: Sendable {
 
     /// Bytes that will be read, about: for a progress bar.
     public var totalBytes: UInt64 {
-        checkpoints.reduce(0) { $0 + $1.reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }
+        checkpoints.reduce(0) { $0.adding($1.reader.totalBytes) ?? .max }
     }
 
     /// Compares the first two checkpoints.
@@ -148,7 +156,8 @@ public struct Differ: Sendable {
                 }
                 bytes += UInt64(rows.whole?.dtype.byteCount(elements: piece.range.count) ?? piece.range.count * 4)
                 if side > 0, comparable[piece.tensor][side - 1] == .exactly, let before = tensor.sides[side - 1] {
-                    own[side - 1] = try ExactDifference.sums(before, rows, piece.range, &buffers.rows)
+                    own[side - 1] = try ExactDifference.sums(
+                        before, rows, piece.range, histogram: histograms, &buffers.rows, counts: &counts)
                     held = nil
                 }
                 let asFloats = (side < pairs && comparable[piece.tensor][side] == .asFloats)
@@ -226,9 +235,10 @@ public struct Differ: Sendable {
         pannier_difference_add(left, right, Int64(a.count), &sums)
         var part = DifferenceSums(sums)
         if part.unordered > 0 {
-            for index in 0..<min(a.count, b.count)
-            where a[index].bitPattern != b[index].bitPattern && !(a[index].isFinite && b[index].isFinite) {
-                part.unorderedChanged += 1
+            part.unordered = 0
+            for index in 0..<min(a.count, b.count) where !(a[index].isFinite && b[index].isFinite) {
+                part.addUnordered(
+                    Double(a[index]), Double(b[index]), differ: a[index].bitPattern != b[index].bitPattern)
             }
         }
         if part.changed > 0, histogram {
@@ -246,82 +256,18 @@ public struct Differ: Sendable {
             guard let pair = comparable[index].firstIndex(where: { $0 != .not }),
                 let shape = tensor.sides[pair]?.shape, shape.count > 0
             else { continue }
-            let count = shape.count
             let sides = tensor.sides.compactMap { $0 }.filter { $0.shape == shape }
             // Block sizes divide each other and rows are whole blocks, so the largest serves all.
             let alignment = max(1, sides.map(\.alignment).max() ?? 1)
-            var height = max(alignment, pieceElements / alignment * alignment)
+            var length = pieceElements
             // Whole heads where rows are permuted within them, so that one read brings neighbouring rows.
             if sides.contains(where: { $0.whole == nil }), alignment > 1, alignment <= 1 << 13 {
-                height = max(height, 64 * alignment)
+                length = max(length, 64 * alignment)
             }
-            var start = 0
-            while start < count {
-                let end = min(count, start + height)
-                pieces.append(Piece(tensor: index, range: start..<end))
-                start = end
+            pieces += ElementPieces(of: 0..<shape.count, length: length, unit: alignment).map {
+                Piece(tensor: index, range: $0)
             }
         }
         return pieces
-    }
-}
-
-/// Comparing what floats cannot say: doubles, and types without arithmetic.
-enum ExactDifference {
-    static func sums(
-        _ a: CanonicalRows, _ b: CanonicalRows, _ range: Range<Int>, _ buffers: inout CanonicalRows.Buffers
-    ) throws -> DifferenceSums {
-        var sums = DifferenceSums()
-        sums.count = range.count
-        guard let one = a.whole, let other = b.whole else { return sums }
-        guard a.isNumeric, b.isNumeric else {
-            let size = one.dtype.byteCount(elements: range.count) ?? 0
-            let left = buffers.raw.reserve(size)
-            let right = buffers.gathered.reserve(size)
-            try a.reader.read(one, elements: range, into: left)
-            try b.reader.read(other, elements: range, into: right)
-            let unit = max(1, one.dtype.blockBytes)
-            var at = 0
-            while at + unit <= size {
-                if !left[at..<at + unit].elementsEqual(right[at..<at + unit]) { sums.changed += one.dtype.blockElements }
-                at += unit
-            }
-            return sums
-        }
-        let left = try doubles(a, one, range, &buffers)
-        let right = try doubles(b, other, range, &buffers)
-        for (x, y) in zip(left, right) {
-            let differs = x.bitPattern != y.bitPattern
-            if differs { sums.changed += 1 }
-            guard x.isFinite, y.isFinite else {
-                sums.unordered += 1
-                if differs { sums.unorderedChanged += 1 }
-                continue
-            }
-            if x * y < 0 { sums.signFlips += 1 }
-            let delta = y - x
-            sums.squaredDifference += delta * delta
-            sums.squaredA += x * x
-            sums.squaredB += y * y
-            sums.product += x * y
-            sums.maxAbs = max(sums.maxAbs, abs(delta))
-        }
-        return sums
-    }
-
-    private static func doubles(
-        _ rows: CanonicalRows, _ tensor: TensorInfo, _ range: Range<Int>, _ buffers: inout CanonicalRows.Buffers
-    ) throws -> [Double] {
-        if tensor.dtype == .f64 {
-            return try [Double](unsafeUninitializedCapacity: range.count) { buffer, initialized in
-                try rows.reader.read(tensor, elements: range, into: UnsafeMutableRawBufferPointer(buffer))
-                initialized = range.count
-            }
-        }
-        let floats = try [Float](unsafeUninitializedCapacity: range.count) { buffer, initialized in
-            try rows.read(range, into: UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]), buffers: &buffers)
-            initialized = range.count
-        }
-        return floats.map(Double.init)
     }
 }

@@ -33,11 +33,10 @@ struct CauseFinder: Sendable {
         guard left.isNumeric, right.isNumeric else { return [] }
         if left.shape != right.shape {
             let swapped = left.shape.rank == 2 && left.shape.dimensions == Array(right.shape.dimensions.reversed())
-            guard swapped, try isTranspose(left, right, &buffers) else { return [] }
-            return [DifferenceCause(.transposed, "B is A transposed")]
+            guard swapped, let cause = try transposed(left, right, &buffers) else { return [] }
+            return [cause]
         }
-        guard let sums = difference.sums, sums.changed > 0, !left.dtypes.contains(.f64), !right.dtypes.contains(.f64)
-        else { return [] }
+        guard let sums = difference.sums, sums.changed > 0 else { return [] }
         for rounding in Rounding.candidates(left, right) {
             if try holds(rounding, left, right, &buffers) {
                 return [DifferenceCause(.rounding, rounding.sentence)]
@@ -45,15 +44,14 @@ struct CauseFinder: Sendable {
         }
         if let cause = try scaled(left, right, sums, &buffers) { return [cause] }
         for map in rowMaps(of: place) {
-            for rounding in [nil] + Rounding.forward(left, right) {
+            for rounding in Rounding.besides(left, right) {
                 if try holds(map, rounding, right, &buffers) {
-                    let also = rounding.map { ", rounded to \($0.dtype)" } ?? ""
-                    return [DifferenceCause(map.kind, map.sentence + also)]
+                    return [DifferenceCause(map.kind, map.sentence + (rounding?.besides ?? ""))]
                 }
             }
         }
-        if left.shape.rank == 2, left.rows == left.columns, try isTranspose(left, right, &buffers) {
-            return [DifferenceCause(.transposed, "B is A transposed")]
+        if left.shape.rank == 2, left.rows == left.columns, let cause = try transposed(left, right, &buffers) {
+            return [cause]
         }
         return []
     }
@@ -71,25 +69,46 @@ struct CauseFinder: Sendable {
             return forward ? "B is A \(verb) to \(dtype)" : "A is B \(verb) to \(dtype)"
         }
 
+        /// What is said of it beside another cause.
+        var besides: String {
+            let verb = dtype.isQuantized ? "quantized" : "rounded"
+            return forward ? ", \(verb) to \(dtype)" : ", and A is \(verb) to \(dtype) besides"
+        }
+
         /// B's own dtype as a rounding of A, where there is one.
         static func forward(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding] {
-            guard b.dtypes.count == 1, a.dtypes != b.dtypes, isUsable(b.dtypes[0], of: b) else { return [] }
+            guard b.dtypes.count == 1, a.dtypes != b.dtypes, isUsable(b.dtypes[0], from: a, of: b) else { return [] }
             return [Rounding(dtype: b.dtypes[0], forward: true)]
         }
 
-        /// Roundings worth trying: what the dtypes suggest, then half floats held in wider ones.
+        /// The same with the sides exchanged.
+        private static func backward(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding] {
+            forward(b, a).map { Rounding(dtype: $0.dtype, forward: false) }
+        }
+
+        /// Roundings worth trying: what the dtypes suggest, then half floats held in wider ones. Values are read as
+        /// single floats, so doubles can be what was rounded, and never the result.
         static func candidates(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding] {
-            var all = forward(a, b) + forward(b, a).map { Rounding(dtype: $0.dtype, forward: false) }
+            var all = forward(a, b) + backward(a, b)
             for half in [DType.bf16, .f16] {
-                for forward in [true, false] where !all.contains(where: { $0.dtype == half && $0.forward == forward }) {
-                    all.append(Rounding(dtype: half, forward: forward))
+                for forward in [true, false] where !(forward ? b : a).dtypes.contains(.f64) {
+                    if !all.contains(where: { $0.dtype == half && $0.forward == forward }) {
+                        all.append(Rounding(dtype: half, forward: forward))
+                    }
                 }
             }
             return all
         }
 
-        private static func isUsable(_ dtype: DType, of rows: CanonicalRows) -> Bool {
-            guard dtype != .f32, dtype != .f64, let format = BlockFormat.of(dtype), format.importance != .required else {
+        /// What rows may have gone through besides moving: nothing, or the rounding that the dtypes suggest.
+        static func besides(_ a: CanonicalRows, _ b: CanonicalRows) -> [Rounding?] {
+            let exact: [Rounding?] = (a.dtypes + b.dtypes).contains(.f64) ? [] : [nil]
+            return exact + (forward(a, b) + backward(a, b)).map { Optional($0) }
+        }
+
+        private static func isUsable(_ dtype: DType, from source: CanonicalRows, of rows: CanonicalRows) -> Bool {
+            if dtype == .f32 { return source.dtypes == [.f64] }
+            guard dtype != .f64, let format = BlockFormat.of(dtype), format.importance != .required else {
                 return false
             }
             // The searches of the IQ formats take minutes for a large tensor.
@@ -159,24 +178,35 @@ struct CauseFinder: Sendable {
         return true
     }
 
-    /// B as a multiple of A, as far as B's precision can say.
+    /// B as a multiple of A, rounded to B's dtype.
+    ///
+    /// Every pair of values leaves an interval of factors that can be; what all leave is tested with the simplest numbers
+    /// in it, value by value.
     private func scaled(
         _ left: CanonicalRows, _ right: CanonicalRows, _ sums: DifferenceSums, _ buffers: inout Buffers
     ) throws -> DifferenceCause? {
-        guard sums.squaredA > 0, sums.unordered == 0, abs(sums.cosine) > 0.9999 else { return nil }
-        let factor = sums.product / sums.squaredA
-        guard abs(factor - 1) > 1e-3, !(left.dtypes + right.dtypes).contains(where: \.isQuantized) else { return nil }
-        let epsilon = (left.dtypes + right.dtypes).map { $0 == .bf16 ? 0x1p-8 : $0 == .f16 ? 0x1p-10 : 1e-6 }.max() ?? 0
-        let holds = try everyPiece(left, right, &buffers) { a, b, _, _ in
+        guard sums.squaredA > 0, sums.unordered == 0, abs(sums.cosine) > 0.9999, right.dtypes.count == 1,
+            let dtype = right.dtypes.first, [.f32, .f16, .bf16].contains(dtype),
+            !left.dtypes.contains(where: { $0.isQuantized || $0 == .f64 })
+        else { return nil }
+        var factors = FactorInterval(dtype)
+        let possible = try everyPiece(left, right, &buffers) { a, b, _, _ in
             for index in a.indices {
-                let predicted = Double(a[index]) * factor
-                if !(abs(Double(b[index]) - predicted) <= epsilon * abs(predicted) + 1e-30) { return false }
+                guard factors.narrow(a[index], b[index]) else { return false }
             }
             return true
         }
-        guard holds else { return nil }
-        let shown = (factor * 1e6).rounded() / 1e6
-        return DifferenceCause(.scaled, shown == -1 ? "B is A with its sign turned" : "B is A times \(shown)")
+        guard possible, factors.isTelling else { return nil }
+        let rounding = dtype == .f32 ? nil : Rounding(dtype: dtype, forward: true)
+        for factor in factors.candidates {
+            let holds = try everyPiece(left, right, &buffers) { a, b, columns, scratch in
+                for index in a.indices { a[index] = factor.apply(to: a[index]) }
+                if let rounding, !rounding.apply(to: a, columns: columns, scratch: &scratch) { return false }
+                return Self.same(a, b)
+            }
+            if holds { return DifferenceCause(.scaled, factor.sentence) }
+        }
+        return nil
     }
 
     // MARK: Rows that moved
@@ -187,6 +217,8 @@ struct CauseFinder: Sendable {
     ) throws -> Bool {
         let columns = right.columns
         guard columns > 0, rounding.map({ columns % $0.dtype.blockElements == 0 }) ?? true else { return false }
+        // Where A is the rounded side, all that the map takes rows from has to be.
+        if let rounding, !rounding.forward, map.sources.contains(where: { $0.dtypes != [rounding.dtype] }) { return false }
         var checked = 0
         for row in 0..<right.rows {
             guard let (sourceIndex, sourceRow) = map.source(row) else { continue }
@@ -197,7 +229,10 @@ struct CauseFinder: Sendable {
             guard try source.read(row: sourceRow, elements: 0..<columns, into: a, buffers: &buffers.rows),
                 try right.read(row: row, elements: 0..<columns, into: b, buffers: &buffers.rows)
             else { return false }
-            if let rounding, !rounding.apply(to: a, columns: columns, scratch: &buffers.blocks) { return false }
+            if let rounding {
+                let rounded = rounding.forward ? a : b
+                guard rounding.apply(to: rounded, columns: columns, scratch: &buffers.blocks) else { return false }
+            }
             guard Self.same(a, b) else { return false }
             checked += 1
         }
@@ -222,10 +257,24 @@ struct CauseFinder: Sendable {
 
     // MARK: Transposition
 
-    /// Whether B's rows are A's columns.
-    private func isTranspose(
+    /// Rows for columns, as they are or rounded.
+    private func transposed(
         _ left: CanonicalRows, _ right: CanonicalRows, _ buffers: inout Buffers
+    ) throws -> DifferenceCause? {
+        for rounding in Rounding.besides(left, right) {
+            if try isTranspose(left, right, rounding, &buffers) {
+                return DifferenceCause(.transposed, "B is A transposed" + (rounding?.besides ?? ""))
+            }
+        }
+        return nil
+    }
+
+    /// Whether B's rows are A's columns. A block format holds other values in rows than in columns: nothing is said of
+    /// those.
+    private func isTranspose(
+        _ left: CanonicalRows, _ right: CanonicalRows, _ rounding: Rounding?, _ buffers: inout Buffers
     ) throws -> Bool {
+        guard rounding.map({ $0.dtype.blockElements == 1 }) ?? true else { return false }
         let columns = left.columns
         // At most 16 MiB of floats.
         let tile = max(1, min(256, (1 << 22) / max(1, columns)))
@@ -235,9 +284,19 @@ struct CauseFinder: Sendable {
             let end = min(left.rows, start + tile)
             let a = buffers.left.reserveFloats((end - start) * columns)
             try left.read(start * columns..<end * columns, into: a, buffers: &buffers.rows)
+            if let rounding, rounding.forward,
+                !rounding.apply(to: a, columns: columns, scratch: &buffers.blocks)
+            {
+                return false
+            }
             for row in 0..<right.rows {
                 let b = buffers.right.reserveFloats(end - start)
                 guard try right.read(row: row, elements: start..<end, into: b, buffers: &buffers.rows) else { return false }
+                if let rounding, !rounding.forward,
+                    !rounding.apply(to: b, columns: b.count, scratch: &buffers.blocks)
+                {
+                    return false
+                }
                 for index in 0..<end - start where a[index * columns + row].bitPattern != b[index].bitPattern {
                     return false
                 }

@@ -17,7 +17,7 @@ public struct DifferenceGrid: Sendable {
     public let layers: [Row]
     /// Embedding, final norm, output.
     public let once: [TensorDifference]
-    /// What was compared by name and has no place in the grid.
+    /// What was compared by name and has no place in the grid, the model's first.
     public let others: [TensorDifference]
 
     public init(_ tensors: [TensorDifference]) {
@@ -34,7 +34,7 @@ public struct DifferenceGrid: Sendable {
             Row(layer: layer, cells: columns.map { byRole[TensorRole($0, layer: layer)] })
         }
         once = [Role.tokenEmbedding, .outputNorm, .output].compactMap { byRole[TensorRole($0)] }
-        self.others = others
+        self.others = others.filter(\.isOfModel) + others.filter { !$0.isOfModel }
     }
 
     /// A role's name without what all share: "attn_q" as "q", "ffn_gate" as "gate".

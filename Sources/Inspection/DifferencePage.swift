@@ -52,7 +52,7 @@ public struct DifferencePage: Sendable {
                     [("tensor", false), ("cause", false)],
                     causes.map { tensor in [tensor.name, tensor.causes.map(\.sentence).joined(separator: "; ")] }))
         }
-        content += missing
+        content += missing + notFinite
         if !difference.facts.isEmpty {
             content.append(.tag("h2", [], "Config, tokenizer, metadata"))
             content.append(
@@ -72,13 +72,14 @@ public struct DifferencePage: Sendable {
             return "\(tensor.name): not comparable, \(tensor.dtypeA) \(tensor.shapeA) and \(tensor.dtypeB) \(tensor.shapeB)"
         }
         if sums.changed == 0 { return "\(tensor.name): equal bit for bit" }
-        return "\(tensor.name): relative L2 \(NumberText.significant(sums.relativeL2)), max |Δ| "
-            + "\(NumberText.significant(sums.maxAbs)), \(NumberText.significant(sums.changedFraction * 100)) % changed"
+        return "\(tensor.name): relative L2 \(FigureText.significant(sums.relativeL2)), max |Δ| "
+            + "\(FigureText.significant(sums.maxAbs)), \(FigureText.percent(sums.changed, of: sums.count)) changed"
+            + (FigureText.notFinite(sums).map { "; \($0)" } ?? "")
     }
 
     private static func cell(_ tensor: TensorDifference?) -> HeatCell {
         guard let tensor else { return HeatCell(value: nil, title: "") }
-        return HeatCell(value: tensor.sums?.relativeL2 ?? .infinity, title: title(tensor))
+        return HeatCell(value: tensor.sums?.magnitude ?? .infinity, title: title(tensor))
     }
 
     private var heatMap: HeatMap {
@@ -138,6 +139,16 @@ public struct DifferencePage: Sendable {
         }
     }
 
+    /// Tensors with values that are not numbers.
+    private var notFinite: [Markup] {
+        let rows = difference.tensors.compactMap { tensor -> [String]? in
+            guard let sums = tensor.sums, let said = FigureText.notFinite(sums) else { return nil }
+            return [tensor.name, said]
+        }
+        guard !rows.isEmpty else { return [] }
+        return [.tag("h2", [], "Not finite"), .table([("tensor", false), ("values", false)], rows)]
+    }
+
     private var table: Markup {
         .table(
             [
@@ -150,9 +161,9 @@ public struct DifferencePage: Sendable {
                     return [tensor.name, tensor.dtypeA, tensor.dtypeB, shape, "-", "-", "-", "-", "-", "-"]
                 }
                 return [
-                    tensor.name, tensor.dtypeA, tensor.dtypeB, shape, NumberText.significant(sums.maxAbs),
-                    NumberText.significant(sums.rmse), NumberText.significant(sums.relativeL2),
-                    NumberText.fixed(sums.cosine, 6), NumberText.significant(sums.changedFraction * 100) + " %",
+                    tensor.name, tensor.dtypeA, tensor.dtypeB, shape, FigureText.significant(sums.maxAbs),
+                    FigureText.significant(sums.rmse), FigureText.significant(sums.relativeL2),
+                    FigureText.fixed(sums.cosine, 6), FigureText.percent(sums.changed, of: sums.count),
                     NumberText.count(sums.signFlips),
                 ]
             })

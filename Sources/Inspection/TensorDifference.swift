@@ -13,16 +13,26 @@ public struct DifferenceSums: Sendable {
     public internal(set) var changed = 0
     /// Values whose sign differs, neither being zero.
     public internal(set) var signFlips = 0
-    /// Values that are NaN or infinite on either side; they count in `changed` and in nothing else.
+    /// Values that have no difference: NaN or infinite on either side, or of a type without arithmetic. They count in
+    /// `changed` and, where one side is finite, in that side's norm; in nothing else.
     public internal(set) var unordered = 0
     /// Those of them whose bits differ.
     public internal(set) var unorderedChanged = 0
-    /// The largest |b - a|.
-    public internal(set) var maxAbs = 0.0
+    /// Values of A, and of B, that are NaN or infinite.
+    public internal(set) var notFiniteA = 0
+    public internal(set) var notFiniteB = 0
+    /// Values of a type without arithmetic, compared by their bytes.
+    var coded = 0
+    /// The largest |b - a| of finite pairs.
+    var largest = 0.0
     var squaredDifference = 0.0
+    /// Over finite pairs, as the difference and the product.
     var squaredA = 0.0
     var squaredB = 0.0
     var product = 0.0
+    /// Over the finite values that stand beside one that is not.
+    var aloneA = 0.0
+    var aloneB = 0.0
 
     init() {}
 
@@ -31,7 +41,7 @@ public struct DifferenceSums: Sendable {
         changed = Int(sums.changed)
         signFlips = Int(sums.sign_flips)
         unordered = Int(sums.unordered)
-        maxAbs = sums.largest
+        largest = sums.largest
         squaredDifference = sums.squared_difference
         squaredA = sums.squared_a
         squaredB = sums.squared_b
@@ -45,32 +55,53 @@ public struct DifferenceSums: Sendable {
         left.signFlips += right.signFlips
         left.unordered += right.unordered
         left.unorderedChanged += right.unorderedChanged
-        left.maxAbs = max(left.maxAbs, right.maxAbs)
+        left.notFiniteA += right.notFiniteA
+        left.notFiniteB += right.notFiniteB
+        left.coded += right.coded
+        left.largest = max(left.largest, right.largest)
         left.squaredDifference += right.squaredDifference
         left.squaredA += right.squaredA
         left.squaredB += right.squaredB
         left.product += right.product
+        left.aloneA += right.aloneA
+        left.aloneB += right.aloneB
     }
 
-    private var finite: Double { Double(max(0, count - unordered)) }
+    private var finite: Int { max(0, count - unordered) }
+    /// Whether there is anything to measure: false when no pair is finite, and then the figures below are NaN.
+    public var isMeasured: Bool { count == 0 || finite > 0 }
 
+    /// The largest |b - a|. This and the next three are over the pairs that are finite on both sides.
+    public var maxAbs: Double { isMeasured ? largest : .nan }
     /// Root of the mean of (b - a)².
-    public var rmse: Double { finite > 0 ? (squaredDifference / finite).squareRoot() : 0 }
+    public var rmse: Double {
+        guard isMeasured else { return .nan }
+        return finite > 0 ? (squaredDifference / Double(finite)).squareRoot() : 0
+    }
     /// ‖b - a‖ / ‖a‖; infinite when only a is all zeros.
     public var relativeL2: Double {
+        guard isMeasured else { return .nan }
         if squaredDifference == 0 { return 0 }
         return squaredA > 0 ? (squaredDifference / squaredA).squareRoot() : .infinity
     }
+    /// What orders tensors and colours heat maps: `relativeL2`, but infinite where a value changed that has no
+    /// difference. Never NaN.
+    public var magnitude: Double {
+        if unorderedChanged > 0 { return .infinity }
+        return isMeasured ? relativeL2 : 0
+    }
     /// a·b / (‖a‖ ‖b‖); 1 for two tensors of zeros, 0 when one is.
     public var cosine: Double {
+        guard isMeasured else { return .nan }
         if squaredA == 0, squaredB == 0 { return 1 }
         let norms = squaredA.squareRoot() * squaredB.squareRoot()
         return norms > 0 ? max(-1, min(1, product / norms)) : 0
     }
     public var changedFraction: Double { count > 0 ? Double(changed) / Double(count) : 0 }
-    /// ‖a‖ and ‖b‖.
-    public var normA: Double { squaredA.squareRoot() }
-    public var normB: Double { squaredB.squareRoot() }
+    /// ‖a‖ and ‖b‖, each over its own finite values; NaN for a type without arithmetic.
+    public var normA: Double { hasNorms ? (squaredA + aloneA).squareRoot() : .nan }
+    public var normB: Double { hasNorms ? (squaredB + aloneB).squareRoot() : .nan }
+    private var hasNorms: Bool { count == 0 || coded < count }
 }
 
 /// A tensor of a comparison of two checkpoints.
@@ -96,6 +127,9 @@ public struct TensorDifference: Sendable {
     /// Whether it belongs to what a training checkpoint keeps beside the model.
     public let isBookkeeping: Bool
 
+    /// Whether it is a weight of the model, and not what an optimizer or a trainer keeps beside it.
+    public var isOfModel: Bool { role != nil || (!isBookkeeping && !Timeline.isOptimizers(name)) }
+
     /// Whether every value is the same.
     public var isIdentical: Bool { sums.map { $0.changed == 0 } ?? false }
 
@@ -109,8 +143,8 @@ public struct TensorDifference: Sendable {
 extension DifferenceSums {
     /// Whether what they were summed over counts as equal; `tolerance` as above.
     public func isEqual(within tolerance: Double?) -> Bool {
-        guard let tolerance else { return changed == 0 }
-        return unorderedChanged == 0 && maxAbs <= tolerance
+        guard let tolerance, changed > 0 else { return changed == 0 }
+        return unorderedChanged == 0 && largest <= tolerance
     }
 }
 

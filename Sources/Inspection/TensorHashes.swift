@@ -1,6 +1,7 @@
 // SHA-256 of every tensor's bytes and of the whole checkpoint, in one pass, all cores, bounded memory.
 
 public import Bytes
+internal import Conversion
 public import Tensors
 
 /// Digests of a checkpoint.
@@ -12,7 +13,7 @@ public struct TensorHashes: Sendable {
 
     /// Bytes that are hashed: every tensor, and every file once more.
     public static func work(_ reader: any CheckpointReader) -> UInt64 {
-        reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } + reader.files.reduce(0) { $0 + $1.size }
+        reader.files.reduce(reader.totalBytes) { $0.adding($1.size) ?? .max }
     }
 
     /// Reads everything and computes the digests.
@@ -58,21 +59,20 @@ public struct TensorHashes: Sendable {
         }
     }
 
-    private static func add(
+    /// Adds a tensor's bytes to a digest.
+    static func add(
         _ tensor: TensorInfo, of reader: any CheckpointReader, to sha: inout SHA256, _ buffer: inout ScratchBuffer,
         _ progress: (UInt64) -> Void
     ) throws {
-        let step = max(1, piece / tensor.dtype.blockBytes) * tensor.dtype.blockElements
-        var element = 0
-        while element < tensor.shape.count {
-            let end = min(tensor.shape.count, element + step)
-            let bytes = buffer.reserve(tensor.dtype.byteCount(elements: end - element) ?? 0)
-            try reader.read(tensor, elements: element..<end, into: bytes)
+        let block = tensor.dtype.blockElements
+        let length = piece / tensor.dtype.blockBytes * block
+        for elements in ElementPieces(of: 0..<tensor.shape.count, length: length, unit: block) {
+            let bytes = buffer.reserve(tensor.dtype.byteCount(elements: elements.count) ?? 0)
+            try reader.read(tensor, elements: elements, into: bytes)
             // A digest must not depend on the machine: the bytes are those of a little-endian one.
             if Endianness.native == .big { reverseBytes(of: tensor.dtype.byteOrderUnit, in: bytes) }
             sha.add(UnsafeRawBufferPointer(bytes))
             progress(UInt64(bytes.count))
-            element = end
         }
     }
 }

@@ -22,6 +22,8 @@ public struct TensorStatistics: Sendable {
     public var firstZeroRow: Int?
     /// The first row with a NaN or an infinity.
     public var firstBadRow: Int?
+    /// The first block of a block format of which a scale is NaN or infinite, where scales were looked at.
+    public var firstBadBlock: Int?
     /// How many of the finite values lie in each sixteenth of the range ±4 standard deviations, over a sample.
     public var histogram: [Int] = []
     public var count = 0
@@ -41,13 +43,18 @@ struct FloatRows {
         self.tensor = tensor
     }
 
+    /// The first block of stored bytes that has a scale of NaN or infinity; nil for plain floats, whose values show it.
+    func firstInvalidBlock(in bytes: UnsafeRawBufferPointer) -> Int? { format.firstInvalidBlock(in: bytes) }
+
     /// Elements `range` (whole blocks) as floats.
+    /// - Parameter look: is shown the bytes before they are decoded.
     func read(
-        _ range: Range<Int>, into buffers: inout DeepScan.Buffers
+        _ range: Range<Int>, into buffers: inout DeepScan.Buffers, look: (UnsafeRawBufferPointer) -> Void = { _ in }
     ) throws -> UnsafeBufferPointer<Float> {
         let size = tensor.dtype.byteCount(elements: range.count) ?? 0
         let raw = buffers.bytes.reserve(size)
         try reader.read(tensor, elements: range, into: raw)
+        look(UnsafeRawBufferPointer(raw))
         if tensor.dtype == .f32 {
             return UnsafeBufferPointer(
                 start: raw.baseAddress.map { UnsafePointer($0.assumingMemoryBound(to: Float.self)) },
@@ -66,10 +73,15 @@ extension TensorStatistics {
         var zeroRows = 0
         var firstZeroRow: Int?
         var firstBadRow: Int?
+        var firstBadBlock: Int?
+
+        /// Values that are zero.
+        var zeros: Int { Int(sums.zeros) }
 
         init() { pannier_statistics_begin(&sums) }
 
-        /// Adds whole rows.
+        /// Adds values.
+        /// - Parameter countsRows: whether they are whole rows, of which those of zeros are counted.
         mutating func add(_ values: UnsafeBufferPointer<Float>, firstRow: Int, columns: Int, countsRows: Bool) {
             guard let base = values.baseAddress else { return }
             guard countsRows, columns > 0 else {
@@ -81,12 +93,15 @@ extension TensorStatistics {
                 let zeros = sums.zeros
                 let bad = sums.nans + sums.infinities
                 pannier_statistics_add(base + row * columns, Int64(columns), &sums)
-                if sums.zeros - zeros == Int64(columns) {
-                    zeroRows += 1
-                    if firstZeroRow == nil { firstZeroRow = firstRow + row }
-                }
+                if sums.zeros - zeros == Int64(columns) { addZeroRow(firstRow + row) }
                 if firstBadRow == nil, sums.nans + sums.infinities > bad { firstBadRow = firstRow + row }
             }
+        }
+
+        /// Counts a row of zeros that lay in several pieces; rows come in their order.
+        mutating func addZeroRow(_ row: Int) {
+            zeroRows += 1
+            firstZeroRow = firstZeroRow ?? row
         }
 
         static func += (left: inout Part, right: Part) {
@@ -101,6 +116,7 @@ extension TensorStatistics {
             left.zeroRows += right.zeroRows
             left.firstZeroRow = left.firstZeroRow ?? right.firstZeroRow
             left.firstBadRow = left.firstBadRow ?? right.firstBadRow
+            left.firstBadBlock = left.firstBadBlock ?? right.firstBadBlock
         }
     }
 
@@ -118,5 +134,6 @@ extension TensorStatistics {
         zeroRows = part.zeroRows
         firstZeroRow = part.firstZeroRow
         firstBadRow = part.firstBadRow
+        firstBadBlock = part.firstBadBlock
     }
 }

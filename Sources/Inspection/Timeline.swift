@@ -14,18 +14,43 @@ public struct Timeline: Sendable {
         public let role: TensorRole?
         /// By step; nil where it is missing or cannot be compared.
         public let norms: [Double?]
+        /// Values that are NaN or infinite, by step; nil as above.
+        public let notFinite: [Int?]
         /// From each step to the next.
         public let changes: [DifferenceSums?]
+    }
+
+    /// A tensor that a step does not have as the first that has it does.
+    public struct Gap: Sendable, Hashable {
+        /// Stable: other programs match them.
+        public enum Kind: String, Sendable, CaseIterable {
+            case missing
+            case otherShape = "other_shape"
+            /// Of a type that the step before cannot be compared with.
+            case otherType = "other_type"
+        }
+
+        public let name: String
+        /// The place of the step in the run.
+        public let step: Int
+        public let kind: Kind
+        /// What it is there, and what it is in the first step that has it: a shape, or for another type the dtype.
+        public let found: String?
+        public let expected: String
     }
 
     /// Something that has a change for each interval: a layer, a role, all.
     public struct Movement: Sendable {
         public let layer: Int?
         public let role: Role?
-        /// ‖b - a‖ / ‖a‖ over all tensors of it, from each step to the next.
+        /// ‖b - a‖ / ‖a‖ over all tensors of it, from each step to the next; NaN where no pair of values is finite.
         public let relative: [Double]
-        /// ‖·‖ of all tensors of it, by step.
+        /// The same for scales and colours: infinite where a value became or was NaN or infinite; never NaN.
+        public let magnitudes: [Double]
+        /// ‖·‖ of all tensors of it, by step, over finite values.
         public let norms: [Double]
+        /// Values of them that are NaN or infinite, by step.
+        public let notFinite: [Int]
     }
 
     /// A quantity that the optimizer keeps for every parameter.
@@ -49,9 +74,12 @@ public struct Timeline: Sendable {
     /// In natural order.
     public let roles: [Movement]
     public let optimizer: [OptimizerSeries]
+    /// Where the model's tensors are not the same through the whole run: by tensor, then by step.
+    public let gaps: [Gap]
 
     /// The tensors that do not stay the same through the whole run, or are not in all of it.
-    /// - Parameter tolerance: the largest |b - a| from a step to the next that counts as equal; nil when every bit must be the same.
+    /// - Parameter tolerance: the largest |b - a| from a step to the next that counts as equal; nil when every bit must be
+    ///   the same.
     public func changed(within tolerance: Double? = nil) -> [Series] {
         series.filter { one in !one.changes.allSatisfy { $0?.isEqual(within: tolerance) ?? false } }
     }
@@ -70,10 +98,14 @@ public struct Timeline: Sendable {
         return relative * 1000 / Double(span)
     }
 
-    /// How fast something still moves in the last interval, as a share of its fastest; 0 when it never moved.
+    /// How fast something still moves in the last interval, as a share of its fastest; 0 when it never moved. Where a
+    /// value turned into NaN or infinity in the last interval, the rate is infinite; intervals before it where one did
+    /// are left out.
     public func activity(_ movement: Movement) -> (rate: Double, share: Double) {
-        let rates = movement.relative.enumerated().map { rate($0.element, interval: $0.offset) }
-        guard let last = rates.last, let most = rates.max(), most > 0 else { return (0, 0) }
+        let rates = movement.magnitudes.enumerated().map { rate($0.element, interval: $0.offset) }
+        guard let last = rates.last else { return (0, 0) }
+        guard last.isFinite else { return (last, 1) }
+        guard let most = rates.filter(\.isFinite).max(), most > 0 else { return (0, 0) }
         return (last, last / most)
     }
 
@@ -93,9 +125,12 @@ public struct Timeline: Sendable {
         let pairs = max(0, checkpoints.count - 1)
         let all = zip(tensors, sums).map { tensor, changes in
             (tensor: tensor, series: Series(
-                name: tensor.name, role: tensor.role, norms: Self.norms(changes), changes: changes))
+                name: tensor.name, role: tensor.role, norms: Self.norms(changes), notFinite: Self.notFinite(changes),
+                changes: changes))
         }
-        series = all.filter { !$0.tensor.isBookkeeping && Self.isModel($0.tensor) }.map(\.series)
+        let chosen = all.filter { !$0.tensor.isBookkeeping && Self.isModel($0.tensor) }
+        series = chosen.map(\.series)
+        gaps = chosen.flatMap { Self.gaps($0.tensor) }
         let model = series
         func movement(layer: Int? = nil, role: Role? = nil, where wanted: (Series) -> Bool) -> Movement {
             let chosen = model.filter(wanted)
@@ -103,9 +138,10 @@ public struct Timeline: Sendable {
             for one in chosen {
                 for pair in 0..<pairs { if let change = one.changes[pair] { added[pair] += change } }
             }
+            let known: [DifferenceSums?] = added.map { $0.count > 0 ? $0 : nil }
             return Movement(
-                layer: layer, role: role, relative: added.map(\.relativeL2),
-                norms: Self.norms(added.map { $0.count > 0 ? $0 : nil }).map { $0 ?? 0 })
+                layer: layer, role: role, relative: added.map(\.relativeL2), magnitudes: added.map(\.magnitude),
+                norms: Self.norms(known).map { $0 ?? 0 }, notFinite: Self.notFinite(known).map { $0 ?? 0 })
         }
         total = movement { _ in true }
         layers = Set(model.compactMap { $0.role?.layer }).sorted().map { layer in
@@ -117,16 +153,49 @@ public struct Timeline: Sendable {
     }
 
     /// Whether a tensor belongs to the model: where no layout is known, what an optimizer keeps is told by its name.
-    private static func isModel(_ tensor: ComparedTensor) -> Bool {
-        tensor.role != nil || optimizerQuantity(tensor.name) == nil
+    private static func isModel(_ tensor: ComparedTensor) -> Bool { tensor.role != nil || !isOptimizers(tensor.name) }
+
+    /// Whether a name is one of what optimizers keep: "optimizer.state.12.step", "exp_avg".
+    static func isOptimizers(_ name: String) -> Bool {
+        name.hasPrefix("optimizer.") || name.hasPrefix("optimizer_states.") || optimizerQuantity(name) != nil
     }
 
     /// Norms by step, from the sums of neighbouring pairs.
     private static func norms(_ changes: [DifferenceSums?]) -> [Double?] {
+        bySteps(changes, first: \.normA, second: \.normB).map { norm in norm?.isNaN == true ? nil : norm }
+    }
+
+    private static func notFinite(_ changes: [DifferenceSums?]) -> [Int?] {
+        bySteps(changes, first: \.notFiniteA, second: \.notFiniteB)
+    }
+
+    /// What is known of each step: from the pair in which it is the first, else from that in which it is the second.
+    private static func bySteps<Value>(
+        _ changes: [DifferenceSums?], first: (DifferenceSums) -> Value, second: (DifferenceSums) -> Value
+    ) -> [Value?] {
         (0...changes.count).map { step in
-            if step < changes.count, let after = changes[step] { return after.normA }
-            if step > 0, let before = changes[step - 1] { return before.normB }
+            if step < changes.count, let after = changes[step] { return first(after) }
+            if step > 0, let before = changes[step - 1] { return second(before) }
             return nil
+        }
+    }
+
+    /// The steps that do not have a tensor as the first that has it.
+    private static func gaps(_ tensor: ComparedTensor) -> [Gap] {
+        guard let first = tensor.sides.lazy.compactMap({ $0 }).first else { return [] }
+        let shape = "\(first.shape)"
+        return tensor.sides.indices.compactMap { step in
+            guard let side = tensor.sides[step] else {
+                return Gap(name: tensor.name, step: step, kind: .missing, found: nil, expected: shape)
+            }
+            if side.shape != first.shape {
+                return Gap(name: tensor.name, step: step, kind: .otherShape, found: "\(side.shape)", expected: shape)
+            }
+            guard step > 0, let before = tensor.sides[step - 1], before.shape == side.shape,
+                Differ.comparable(before, side) == .not
+            else { return nil }
+            return Gap(
+                name: tensor.name, step: step, kind: .otherType, found: side.dtypeText, expected: first.dtypeText)
         }
     }
 

@@ -14,8 +14,9 @@ public struct TimelinePage: Sendable {
     }
 
     public var html: String {
+        let ends = "\(timeline.steps.first?.label ?? "") to \(timeline.steps.last?.label ?? "")"
         var content: [Markup] = [
-            .tag("p", [], "\(timeline.steps.count) checkpoints, \(timeline.steps.first?.label ?? "") to \(timeline.steps.last?.label ?? "")"),
+            .tag("p", [], "\(timeline.steps.count) checkpoints, \(ends)"),
             .tag("p", [("class", "faint")], timeline.summary),
             .tag("h2", [], "How fast the model moves"),
             .tag("figure", [], [pace.drawing.inline]),
@@ -39,9 +40,33 @@ public struct TimelinePage: Sendable {
             .table(
                 [("tensor", false)] + intervals.map { ($0, true) },
                 timeline.series.map {
-                    [$0.name] + $0.changes.map { $0.map { NumberText.significant($0.relativeL2) } ?? "-" }
+                    [$0.name] + $0.changes.map { $0.map { FigureText.significant($0.relativeL2) } ?? "-" }
                 }))
+        content += gaps + notFinite
         return Page(title: "A run of checkpoints", content: content).source
+    }
+
+    /// Tensors that some step does not have as the first.
+    private var gaps: [Markup] {
+        guard !timeline.gaps.isEmpty else { return [] }
+        return [
+            .tag("h2", [], "Missing tensors, other shapes"),
+            .table(
+                [("tensor", false), ("step", false), ("there", false), ("in the first", false)],
+                timeline.gaps.map { [$0.name, timeline.steps[$0.step].label, $0.found ?? "missing", $0.expected] }),
+        ]
+    }
+
+    /// Tensors with values that are not numbers, and how many in each step.
+    private var notFinite: [Markup] {
+        let bad = timeline.series.filter { $0.notFinite.contains { ($0 ?? 0) > 0 } }
+        guard !bad.isEmpty else { return [] }
+        return [
+            .tag("h2", [], "Values that are NaN or infinite"),
+            .table(
+                [("tensor", false)] + timeline.steps.map { ($0.label, true) },
+                bad.map { [$0.name] + $0.notFinite.map { $0.map(NumberText.count) ?? "-" } }),
+        ]
     }
 
     /// "600 to 1200", ...
@@ -58,18 +83,21 @@ public struct TimelinePage: Sendable {
         timeline.spans.allSatisfy { $0 != nil } ? "relative change for 1000 steps" : "relative change from one to the next"
     }
 
+    /// "0.1159, 0.3863 as a rate"
+    private static func rateText(_ relative: Double, _ rate: Double) -> String {
+        "\(FigureText.significant(relative)), "
+            + (rate.isFinite ? "\(NumberText.significant(rate)) as a rate" : "no rate: from zero, or not finite")
+    }
+
     private var pace: BarChart {
-        BarChart(
+        let rates = timeline.total.magnitudes.enumerated().map { timeline.rate($1, interval: $0) }
+        return BarChart(
             title: "Relative change of the whole model",
             caption: unit + ", ‖b - a‖ / ‖a‖, up to the step below; the tallest bar is "
-                + NumberText.significant(
-                    timeline.total.relative.indices.map { timeline.rate(timeline.total.relative[$0], interval: $0) }.max() ?? 0),
-            bars: timeline.total.relative.enumerated().map { index, relative in
-                let rate = timeline.rate(relative, interval: index)
-                return (
-                    timeline.steps[index + 1].label, rate,
-                    "\(intervals[index]): \(NumberText.significant(relative)), \(NumberText.significant(rate)) as a rate"
-                )
+                + NumberText.significant(rates.filter(\.isFinite).max() ?? 0),
+            bars: rates.enumerated().map { index, rate in
+                let said = Self.rateText(timeline.total.relative[index], rate)
+                return (timeline.steps[index + 1].label, rate, "\(intervals[index]): \(said)")
             })
     }
 
@@ -77,11 +105,10 @@ public struct TimelinePage: Sendable {
         func row(_ label: String, _ movement: Timeline.Movement) -> (label: String, cells: [HeatCell]) {
             (
                 label,
-                movement.relative.enumerated().map { index, relative in
-                    let rate = timeline.rate(relative, interval: index)
-                    return HeatCell(
-                        value: rate, title: "\(label), \(intervals[index]): \(NumberText.significant(relative)), "
-                            + "\(NumberText.significant(rate)) as a rate")
+                movement.magnitudes.enumerated().map { index, magnitude in
+                    let rate = timeline.rate(magnitude, interval: index)
+                    let said = Self.rateText(movement.relative[index], rate)
+                    return HeatCell(value: rate, title: "\(label), \(intervals[index]): \(said)")
                 }
             )
         }

@@ -18,6 +18,7 @@ public struct Verifier: Sendable {
         findings += names()
         findings += dtypes()
         findings += sharing()
+        findings += storedTie()
         findings += config()
         findings += source.reader.remarks.map { Finding(.containerRemark, .note, $0) }
         return findings
@@ -117,6 +118,23 @@ public struct Verifier: Sendable {
             }
         }
         return findings
+    }
+
+    /// An output that is stored beside the embedding although the config says that it is the embedding.
+    private func storedTie() -> [Finding] {
+        guard let file = source.configFile, file.config.tiedOutput, !file.unsaid.contains(.tiedOutput),
+            source.match.stores(TensorRole(.output)), let output = source.match.rows(of: TensorRole(.output))?.whole,
+            let embedding = source.match.rows(of: TensorRole(.tokenEmbedding))?.whole
+        else { return [] }
+        let name = tensors[output].name, other = tensors[embedding].name
+        if source.config.tiedOutput { return [Finding(.tiedTensors, .note, tensor: name, "repeats \(other), byte for byte")] }
+        return [
+            Finding(
+                .tiedTensors, .warning, tensor: name, "differs from \(other), and the config says that the two are one",
+                expected: "tie_word_embeddings false, or no \(name)", found: "tie_word_embeddings true",
+                hint: "what is stored is used, and `pannier convert` writes a config that says so; other programs may take "
+                    + "the embedding")
+        ]
     }
 
     /// What the config and the checkpoint say of each other.

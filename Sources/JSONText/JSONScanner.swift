@@ -2,7 +2,8 @@
 //
 // json-c in its strict mode lets pass what must not: duplicate keys, keys cut at U+0000, NaN, lone surrogates, and
 // cuts numbers that do not fit. So every byte is checked here first, on the raw bytes, and json-c only sees documents that
-// are sound. Nesting is bounded, and nothing is allocated but the keys of the objects that are open.
+// are sound. Nesting is bounded, and nothing is allocated but the keys of the objects that are open and the places of integers
+// too wide for 64 bits.
 
 internal import Bytes
 

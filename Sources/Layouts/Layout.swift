@@ -153,7 +153,7 @@ public struct StoredSpec: Sendable {
 
 extension String {
     /// `{i}` replaced by a layer's number.
-    func replacingLayer(with layer: Int) -> String {
+    package func replacingLayer(with layer: Int) -> String {
         split(separator: ".", omittingEmptySubsequences: false)
             .map { $0 == "{i}" ? Substring(String(layer)) : $0 }.joined(separator: ".")
     }

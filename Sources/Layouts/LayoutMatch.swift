@@ -45,8 +45,9 @@ public struct LayoutMatch: Sendable {
     public let prefix: String
     /// "Lit-GPT, TinyLlama's fork: transformer.h.N.mlp.swiglu.w1 found; QKV interleaved in 4 groups"
     public let explanation: String
-    /// The dimensions: the config's, or inferred from the shapes.
-    public let config: ModelConfig
+    /// The dimensions: the config's, or inferred from the shapes. An output that is stored in its right shape is the
+    /// model's, and not tied, whatever the config says; see `withTiedOutput`.
+    public private(set) var config: ModelConfig
     /// What was taken for granted because nothing said it, a sentence each. Empty when a config was given.
     public let assumptions: [String]
     /// In the order of the stored tensors.
@@ -113,6 +114,8 @@ public struct LayoutMatch: Sendable {
                 unexpected.append(index)
             }
         }
+        // A config that calls a stored output tied would hide a tensor that transformers and GGUF's readers use.
+        if places[TensorRole(.output)] != nil { config.tiedOutput = false }
         self.layout = layout
         self.prefix = prefix
         self.config = config
@@ -166,6 +169,13 @@ public struct LayoutMatch: Sendable {
 
     /// Whether the checkpoint stores this role; a tied output is not stored.
     public func stores(_ role: TensorRole) -> Bool { places[role] != nil }
+
+    /// The same where the output that is stored has turned out to be the embedding once more.
+    public func withTiedOutput() -> LayoutMatch {
+        var match = self
+        match.config.tiedOutput = true
+        return match
+    }
 
     /// Where the rows of a role lie. With a tied output that is not stored, the output is the embedding.
     /// - Returns: nil when the checkpoint does not have it in its right shape.

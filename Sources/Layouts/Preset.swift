@@ -60,12 +60,18 @@ extension Preset {
 extension ModelConfig {
     /// The dimensions in Pannier's own words.
     init(preset fields: ConfigFields) throws {
+        let architecture = try fields.string("architecture") ?? "llama"
+        guard Self.architectures.contains(architecture) else {
+            throw CheckpointError.unsupported(
+                "the model is no Llama", file: fields.file, place: "architecture",
+                expected: Self.architectures.joined(separator: ", "), found: architecture)
+        }
         let hidden = try fields.requiredInteger("hidden")
         let heads = try fields.requiredInteger("heads")
         var scaling = RoPEScaling.none
         if let object = try fields.object("rope_scaling") { scaling = try RoPEScaling(huggingFace: object) }
         self.init(
-            architecture: try fields.string("architecture") ?? "llama", layers: try fields.requiredInteger("layers"),
+            architecture: architecture, layers: try fields.requiredInteger("layers"),
             hidden: hidden, heads: heads, kvHeads: try fields.integer("kv_heads"),
             headDim: try fields.integer("head_dim") ?? Self.headDim(hidden: hidden, heads: heads, file: fields.file),
             ffn: try fields.requiredInteger("ffn"), vocab: try fields.requiredInteger("vocab"),

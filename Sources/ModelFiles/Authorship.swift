@@ -73,7 +73,7 @@ public struct Authorship: Sendable, Hashable {
     /// - Parameters:
     ///   - card: the model card's front matter.
     ///   - nameOrPath: `_name_or_path` of config.json.
-    ///   - folder: the model's folder name, see ``ModelFolder/displayName(of:)``.
+    ///   - folder: the model's folder name, see ``ModelFolder/name``.
     ///   - parameters: number of elements of all tensors that are written; 0 when none are.
     public init(card: FrontMatter?, nameOrPath: String?, folder: String, parameters: Int) {
         if let card { read(card.entries, parameters: parameters) }

@@ -16,15 +16,46 @@ public enum Companions {
         "USE_POLICY.md",
     ]
 
-    /// The carried files that a folder has, in the order above; paths are relative to it. Links count as what they
-    /// point to, as in Hugging Face's cache.
+    /// The subfolder with chat templates beside the standard one; the one folder that is carried along.
+    public static let templateFolder = "additional_chat_templates"
+    static let templateEnding = ".jinja"
+
+    /// More templates, or more bytes in all of them, are no model's.
+    private static let mostTemplates = 256
+    private static let mostTemplateBytes: UInt64 = 16 << 20
+
+    /// The carried files that lie in a folder itself, in the order above. Links count as what they point to, as in Hugging
+    /// Face's cache.
     public static func present(in folder: String) -> [String] {
-        var found = (tokenizer + papers).filter { Paths.kind(Paths.join(folder, $0)) == .file }
-        let templates = Paths.join(folder, "additional_chat_templates")
-        if Paths.kind(templates) == .folder, let names = try? Paths.list(templates) {
-            found += names.filter { $0.hasSuffix(".jinja") && Paths.kind(Paths.join(templates, $0)) == .file }
-                .map { Paths.join("additional_chat_templates", $0) }
+        (tokenizer + papers).filter { Paths.kind(Paths.join(folder, $0)) == .file }
+    }
+
+    /// The additional chat templates of a model's folder, sorted by the bytes of their names, which are plain ones.
+    /// - Throws: `inputOutput` where they cannot be read, `malformed` where they are too large together.
+    public static func templates(in folder: String) throws -> [ModelFile] {
+        var room = mostTemplateBytes
+        return try templateNames(in: folder).map { name in
+            let bytes = try File(Paths.join(Paths.join(folder, templateFolder), name)).contents(limit: room)
+            room -= UInt64(bytes.count)
+            return ModelFile(name: name, bytes: bytes)
         }
-        return found
+    }
+
+    /// The paths of all carried files, those with templates too.
+    public static func paths(in folder: String) -> [String] {
+        let templates = Paths.join(folder, templateFolder)
+        return present(in: folder).map { Paths.join(folder, $0) }
+            + ((try? templateNames(in: folder)) ?? []).map { Paths.join(templates, $0) }
+    }
+
+    /// What lies in folders below is no template, nor what a name that is a path would lead to.
+    private static func templateNames(in folder: String) throws -> [String] {
+        let templates = Paths.join(folder, templateFolder)
+        guard Paths.kind(templates) == .folder else { return [] }
+        let names = try Paths.list(templates).filter { name in
+            name.hasSuffix(templateEnding) && !name.utf8.contains(UInt8(ascii: "/"))
+                && Paths.kind(Paths.join(templates, name)) == .file
+        }
+        return Array(names.prefix(mostTemplates))
     }
 }

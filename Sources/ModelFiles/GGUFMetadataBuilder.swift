@@ -83,7 +83,8 @@ public struct GGUFMetadataBuilder: Sendable {
         }
         if config.slidingWindow != nil, prefix == "llama" {
             warnings.append(
-                "GGUF's llama architecture has no sliding window: beyond \(config.slidingWindow ?? 0) tokens the model attends to all")
+                "GGUF's llama architecture has no sliding window: beyond \(config.slidingWindow ?? 0) tokens "
+                    + "the model attends to all")
         }
     }
 
@@ -101,7 +102,8 @@ public struct GGUFMetadataBuilder: Sendable {
             metadata["\(key).factor"] = .f32(Float(factor))
         case .dynamic(let factor):
             warnings.append(
-                "GGUF has no key for dynamic RoPE scaling (factor \(factor)): the file is right up to the trained context of \(config.context) tokens")
+                "GGUF has no key for dynamic RoPE scaling (factor \(factor)): the file is "
+                    + "right up to the trained context of \(config.context) tokens")
         case .yarn(let factor, let original):
             metadata["\(key).type"] = .string("yarn")
             metadata["\(key).factor"] = .f32(Float(factor))
@@ -145,7 +147,7 @@ public struct GGUFMetadataBuilder: Sendable {
         vocabulary.write(to: &metadata)
         warnings += vocabulary.warnings
         let isBPE = vocabulary.model == "gpt2"
-        let special = try SpecialTokens(
+        let special = try GGUFSpecialTokens(
             saying(folder.completing(config)), vocabulary: isBPE ? nil : vocabulary.tokens.count, loadMerges: isBPE)
         special.write(to: &metadata)
         warnings += special.warnings
@@ -167,7 +169,8 @@ public struct GGUFMetadataBuilder: Sendable {
         }
         guard let json = folder.tokenizerJSON else {
             warnings.append(
-                "there is no tokenizer beside the weights: the GGUF has none and takes only token ids; put tokenizer.model or tokenizer.json there")
+                "there is no tokenizer beside the weights: the GGUF has none and takes only token ids; "
+                    + "put tokenizer.model or tokenizer.json there")
             return nil
         }
         switch Vocabulary.kind(of: json) {
@@ -176,7 +179,8 @@ public struct GGUFMetadataBuilder: Sendable {
             return try Vocabulary(sentencePieceJSON: json, folder: folder, size: config.vocab)
         default:
             warnings.append(
-                "tokenizer.json holds a \(json["model"]?["type"]?.string ?? "nameless") tokenizer that GGUF's \(architecture) has no place for: the GGUF has no tokenizer")
+                "tokenizer.json holds a \(json["model"]?["type"]?.string ?? "nameless") tokenizer that GGUF's "
+                    + "\(architecture) has no place for: the GGUF has no tokenizer")
             return nil
         }
     }

@@ -136,20 +136,23 @@ public enum HuggingFaceFiles {
     // MARK: Completing what lies beside a checkpoint
 
     /// The tokenizer_config.json and generation_config.json that a folder lacks: Meta's and early Lit-GPT's have only a
-    /// tokenizer.model, and transformers and litgpt ask for more.
+    /// tokenizer.model, and transformers and litgpt ask for more. Both name the special tokens of the config, where it says
+    /// any; see ``ModelFolder/completing(_:)`` for what it is to say in a folder without a config.json.
     public static func missing(from folder: ModelFolder, config: ModelConfig) -> [ModelFile] {
         var files: [ModelFile] = []
         let model = folder.sentencePiece
-        func text(_ id: Int?, _ fallback: Int?) -> String? {
-            guard let model, let id = id ?? fallback, model.pieces.indices.contains(id) else { return nil }
+        // The silence of a config.json stays in it; these files have to name the tokens all the same.
+        let config = folder.withSpecialTokens(config)
+        func text(_ id: Int?) -> String? {
+            guard let model, let id, model.pieces.indices.contains(id) else { return nil }
             return model.pieces[id].text
         }
         if folder.tokenizerConfig == nil, let model {
             var entries: JSONObject = ["add_bos_token": true, "add_eos_token": false]
-            entries["bos_token"] = text(config.bosToken, model.bosID).map(JSONValue.string)
-            entries["eos_token"] = text(config.eosTokens.first, model.eosID).map(JSONValue.string)
-            entries["pad_token"] = text(config.padToken, nil).map(JSONValue.string)
-            entries["unk_token"] = text(model.unknownID, nil).map(JSONValue.string)
+            entries["bos_token"] = text(config.bosToken).map(JSONValue.string)
+            entries["eos_token"] = text(config.eosTokens.first).map(JSONValue.string)
+            entries["pad_token"] = text(config.padToken).map(JSONValue.string)
+            entries["unk_token"] = text(model.unknownID).map(JSONValue.string)
             entries["clean_up_tokenization_spaces"] = false
             entries["legacy"] = false
             if config.context > 0 { entries["model_max_length"] = JSONValue(config.context) }
@@ -158,9 +161,8 @@ public enum HuggingFaceFiles {
         }
         if folder.generationConfig == nil {
             var entries = JSONObject()
-            let bos = config.bosToken ?? model.map(\.bosID)
-            let eos = config.eosTokens.isEmpty ? (model.map { [$0.eosID] } ?? []) : config.eosTokens
-            if let bos, bos >= 0 { entries["bos_token_id"] = JSONValue(bos) }
+            let eos = config.eosTokens
+            if let bos = config.bosToken, bos >= 0 { entries["bos_token_id"] = JSONValue(bos) }
             if eos.count == 1, eos[0] >= 0 { entries["eos_token_id"] = JSONValue(eos[0]) }
             if eos.count > 1 { entries["eos_token_id"] = .array(eos.filter { $0 >= 0 }.map(JSONValue.init)) }
             if let pad = config.padToken, pad >= 0 { entries["pad_token_id"] = JSONValue(pad) }

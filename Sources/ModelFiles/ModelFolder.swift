@@ -37,33 +37,39 @@ public struct ModelFolder: Sendable {
     static let largestText: UInt64 = 16 << 20
 
     /// Reads what lies beside a checkpoint.
-    /// - Parameter path: the checkpoint: a folder, or a file in one.
+    /// - Parameters:
+    ///   - folder: the folder that its weights lie in.
+    ///   - name: the name that the model goes by, where that is not the folder's.
     /// - Throws: `malformed` for a config or tokenizer file that is damaged. A damaged generation_config.json or model
     ///   card is a warning.
-    public init(beside path: String) throws {
-        let folder = Paths.kind(path) == .folder ? path : Paths.parent(path)
-        self.init(name: Self.displayName(of: path))
+    public init(reading folder: String, name: String? = nil) throws {
+        self.init(name: name ?? Paths.name(folder))
         func json(_ file: String) throws -> JSONValue? {
             let place = Paths.join(folder, file)
             guard Paths.kind(place) == .file else { return nil }
             let holdsTokens = file == "tokenizer.json" || file == "added_tokens.json"
             return try JSONText.read(place, limit: holdsTokens ? Self.largestJSON : Self.largestText)
         }
-        func text(_ place: String) throws -> String? {
-            guard Paths.kind(place) == .file else { return nil }
-            let bytes = try File(place).contents(limit: Self.largestText)
+        func decoded(_ bytes: [UInt8], _ place: String) throws -> String {
             guard let text = String(validating: bytes, as: UTF8.self) else {
                 throw CheckpointError.malformed("the text is not valid UTF-8", file: place)
             }
             return text
+        }
+        func text(_ file: String) throws -> String? {
+            let place = Paths.join(folder, file)
+            guard Paths.kind(place) == .file else { return nil }
+            return try decoded(File(place).contents(limit: Self.largestText), place)
         }
         config = try json("config.json")
         tokenizerConfig = try json("tokenizer_config.json")
         specialTokensMap = try json("special_tokens_map.json")
         tokenizerJSON = try json("tokenizer.json")
         chatTemplateJSON = try json("chat_template.json")?["chat_template"]
-        chatTemplate = try text(Paths.join(folder, "chat_template.jinja"))
-        if let added = try json("added_tokens.json") { try readAddedTokens(added, file: Paths.join(folder, "added_tokens.json")) }
+        chatTemplate = try text("chat_template.jinja")
+        if let added = try json("added_tokens.json") {
+            try readAddedTokens(added, file: Paths.join(folder, "added_tokens.json"))
+        }
         let model = Paths.join(folder, "tokenizer.model")
         if Paths.kind(model) == .file {
             sentencePiece = try SentencePieceModel(File(model).contents(limit: Self.largestJSON), file: model)
@@ -74,18 +80,27 @@ public struct ModelFolder: Sendable {
             warnings.append("generation_config.json is left out: \(error)")
         }
         do {
-            card = try text(Paths.join(folder, "README.md")).map(FrontMatter.init(card:))
+            card = try text("README.md").map(FrontMatter.init(card:))
             for entry in card?.skipped ?? [] { warnings.append("an entry of the model card is left out: \(entry)") }
         } catch {
             warnings.append("the model card is left out: \(error)")
         }
-        try readAdditionalTemplates(Paths.join(folder, "additional_chat_templates"), text)
+        for file in try Companions.templates(in: folder) {
+            let name = String(file.name.dropLast(Companions.templateEnding.count))
+            let place = Paths.join(Paths.join(folder, Companions.templateFolder), file.name)
+            additionalTemplates.append((name, try decoded(file.bytes, place)))
+        }
     }
 
-    /// A config with the special tokens that it does not say. Lit-GPT's and Meta's say none, but what lies beside them does:
-    /// generation_config.json, else tokenizer.model. A config.json is left as it is, since its silence means transformers' own.
+    /// A config with the special tokens that it does not say. Lit-GPT's and Meta's say none, but what lies beside them does.
+    /// A config.json is left as it is, since its silence means transformers' own.
     public func completing(_ config: ModelConfig) -> ModelConfig {
-        guard self.config == nil else { return config }
+        self.config == nil ? withSpecialTokens(config) : config
+    }
+
+    /// A config that says which tokens are special, whatever its kind: its own, else those of generation_config.json, else
+    /// those of tokenizer.model.
+    func withSpecialTokens(_ config: ModelConfig) -> ModelConfig {
         var completed = config
         func said(_ key: String) -> [Int] {
             let value = generationConfig?[key]
@@ -111,43 +126,5 @@ public struct ModelFolder: Sendable {
             }
             addedTokens.append((token, id))
         }
-    }
-
-    private mutating func readAdditionalTemplates(_ folder: String, _ text: (String) throws -> String?) throws {
-        guard Paths.kind(folder) == .folder else { return }
-        for name in try Paths.list(folder).prefix(256) where name.hasSuffix(".jinja") {
-            if let template = try text(Paths.join(folder, name)) {
-                additionalTemplates.append((String(name.dropLast(6)), template))
-            }
-        }
-    }
-
-    /// The name that a model at `path` goes by: its folder's, or for a file with a name of its own that name without
-    /// its extension. In Hugging Face's cache (models--ORGANIZATION--NAME/snapshots/COMMIT) it is the repository's.
-    public static func displayName(of path: String) -> String {
-        let name = VirtualFiles.originalName(of: path) ?? Paths.name(path)
-        if Paths.kind(path) == .folder {
-            let parent = Paths.parent(path)
-            guard Paths.name(parent) == "snapshots" else { return name }
-            return repositoryName(Paths.name(Paths.parent(parent))) ?? name
-        }
-        let stem = name.prefix { $0 != "." && $0 != "-" }
-        if ["model", "pytorch_model", "lit_model", "consolidated"].contains(stem) {
-            return displayName(of: Paths.parent(path))
-        }
-        let endings = [
-            ".safetensors.index.json", ".bin.index.json", ".safetensors", ".gguf", ".bin", ".pth", ".pt", ".ckpt",
-        ]
-        for ending in endings where name.hasSuffix(ending) && name.count > ending.count {
-            return String(name.dropLast(ending.count))
-        }
-        return name
-    }
-
-    /// NAME of the cache folder models--ORGANIZATION--NAME.
-    private static func repositoryName(_ folder: String) -> String? {
-        let parts = folder.split(separator: "-", omittingEmptySubsequences: false)
-        guard folder.hasPrefix("models--"), let gap = parts.lastIndex(of: ""), gap + 1 < parts.count else { return nil }
-        return parts[(gap + 1)...].joined(separator: "-")
     }
 }

@@ -32,9 +32,10 @@ public enum RoPEFactors {
 
     /// The scaling whose factors these are: the way back, for a GGUF that is converted to a form with a config.
     ///
-    /// The largest factor is `factor` itself. Those between 1 and it lie on a line over the reciprocal wavelength, from which the
-    /// original context and the upper bound come as multiples of the lower one: only their ratios show in the factors, so the
-    /// lower bound is taken for 1, as in every published model, or for the next small number that makes the context whole.
+    /// The largest factor is `factor` itself. Those between 1 and it lie on a line over the reciprocal wavelength, from
+    /// which the original context and the upper bound come as multiples of the lower one: only their ratios show in the
+    /// factors, so the lower bound is taken for 1, as in every published model, or for the next small number that makes the
+    /// context whole.
     /// - Returns: `none` when all factors are 1; nil when the factors are no Llama 3's.
     public static func scaling(of factors: [Float], in config: ModelConfig) -> RoPEScaling? {
         guard factors.count == config.headDim / 2, let largest = factors.max(), largest.isFinite,

@@ -23,7 +23,8 @@ enum SentencePieceWriter {
         let bytes = Set(pieces.compactMap { $0.type == .byte ? SentencePieceBytes.byte(of: $0.text) : nil })
         let byteFallback = bytes.count == 256
         if !bytes.isEmpty, !byteFallback {
-            warnings.append("the vocabulary has only \(bytes.count) of the 256 bytes: tokenizer.model does not fall back to them")
+            warnings.append(
+                "the vocabulary has only \(bytes.count) of the 256 bytes: tokenizer.model does not fall back to them")
         }
         var seen: Set<ExactText> = []
         for id in pieces.indices {
@@ -43,8 +44,11 @@ enum SentencePieceWriter {
                 seen.insert(ExactText(pieces[id].text))
             }
         }
-        if pieces.filter({ $0.type == .normal }).count > 1, Set(pieces.lazy.filter { $0.type == .normal }.map(\.score)).count == 1 {
-            warnings.append("all scores of the vocabulary are the same: the order of merges is lost, and text may be cut otherwise than the model was trained on")
+        let scores = pieces.lazy.filter { $0.type == .normal }.map(\.score)
+        if scores.count > 1, Set(scores).count == 1 {
+            warnings.append(
+                "all scores of the vocabulary are the same: the order of merges is lost, and text may be cut otherwise than "
+                    + "the model was trained on")
         }
 
         var message = ProtobufWriter()

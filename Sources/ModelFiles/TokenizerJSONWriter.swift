@@ -6,32 +6,61 @@ internal import Tokenizers
 
 enum TokenizerJSONWriter {
     static func json(of vocabulary: GGUFVocabulary, warnings: inout [String]) -> JSONValue {
-        var own = JSONObject()
+        let preTokenizer = PreTokenizer.named(vocabulary.pre)
+        if preTokenizer == nil {
+            warnings.append(
+                "how \"\(vocabulary.pre)\" splits text is not known here: tokenizer.json splits as GPT-2's does, and text may "
+                    + "be cut otherwise")
+        }
+        // A normal token does not hide an added one of the same text: programs look for added ones first.
+        var addedNames: Set<ExactText> = []
+        var twins: [Int] = []
         var added: [JSONValue] = []
+        for (id, token) in vocabulary.tokens.enumerated() where vocabulary.isAdded(id) {
+            added.append(addedToken(token.text, id: id, special: token.type == .control))
+            if !addedNames.insert(ExactText(token.text)).inserted { twins.append(id) }
+        }
+        let end = numbersTailItself(vocabulary) ? vocabulary.ownCount : vocabulary.tokens.count
+        var own = JSONObject()
         var names: Set<ExactText> = []
         for (id, token) in vocabulary.tokens.enumerated() {
+            let text = ExactText(token.text)
             if vocabulary.isAdded(id) {
-                added.append(addedToken(token.text, id: id, special: token.type == .control))
-            } else if names.insert(ExactText(token.text)).inserted {
+                if id < end, names.insert(text).inserted { own[token.text] = JSONValue(id) }
+            } else if !addedNames.contains(text), names.insert(text).inserted {
                 own[token.text] = JSONValue(id)
             } else {
-                warnings.append("token \(id) is there twice: tokenizer.json has it once")
+                twins.append(id)
             }
         }
+        warnings += twins.sorted().map { "token \($0) is there twice: tokenizer.json has it once" }
         return [
             "version": "1.0", "truncation": nil, "padding": nil, "added_tokens": .array(added),
             "normalizer": vocabulary.pre == "qwen2" ? ["type": "NFC"] : nil,
-            "pre_tokenizer": preTokenizer(vocabulary.pre, warnings: &warnings),
-            "post_processor": postProcessor(vocabulary),
+            "pre_tokenizer": steps(of: preTokenizer?.expressions ?? [PreTokenizer.gpt2]),
+            "post_processor": postProcessor(vocabulary, bosByDefault: preTokenizer?.addsBos ?? false),
             "decoder": byteLevel(prefix: true, regex: true),
             "model": [
                 "type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil,
                 "end_of_word_suffix": nil, "fuse_unk": false, "byte_fallback": false,
-                // A word that is a token is taken whole: Llama 3's vocabulary was not made by merging alone.
-                "ignore_merges": .bool(PreTokenizer.regex(named: vocabulary.pre) == PreTokenizer.regex(named: "llama-bpe")),
+                "ignore_merges": .bool(preTokenizer?.ignoresMerges ?? false),
                 "vocab": .object(own), "merges": .array(merges(vocabulary, names, warnings: &warnings)),
             ],
         ]
+    }
+
+    /// Whether the `tokenizers` library gives the tokens behind the model's own vocabulary their ids although `model.vocab`
+    /// does not have them, which is how publishers write them.
+    ///
+    /// It numbers such tokens itself, in their order, from the count of `model.vocab` on: an id within the vocabulary, or
+    /// one behind a gap, is kept only for a token that stands in `model.vocab` too.
+    private static func numbersTailItself(_ vocabulary: GGUFVocabulary) -> Bool {
+        let end = vocabulary.ownCount
+        var names: Set<ExactText> = []
+        return vocabulary.tokens.enumerated().allSatisfy { id, token in
+            // Added tokens without text are passed over there.
+            (id < end ? !vocabulary.isAdded(id) : !token.text.isEmpty) && names.insert(ExactText(token.text)).inserted
+        }
     }
 
     static func addedToken(_ text: String, id: Int?, special: Bool) -> JSONValue {
@@ -50,14 +79,14 @@ enum TokenizerJSONWriter {
         var kept: [JSONValue] = []
         kept.reserveCapacity(vocabulary.merges.count)
         for merge in vocabulary.merges {
-            guard let space = merge.utf8.firstIndex(of: UInt8(ascii: " ")) else { continue }
-            let left = String(merge[..<space])
-            let right = String(merge[merge.utf8.index(after: space)...])
+            // The library divides a merge wherever a space is, and wants two halves.
+            guard let (left, right) = splitMerge(merge), !right.utf8.contains(UInt8(ascii: " ")) else { continue }
             guard [left, right, left + right].allSatisfy({ names.contains(ExactText($0)) }) else { continue }
             kept.append(.string(merge))
         }
         if kept.count < vocabulary.merges.count {
-            warnings.append("\(vocabulary.merges.count - kept.count) merges name tokens that the vocabulary does not have and are left out")
+            warnings.append(
+                "\(vocabulary.merges.count - kept.count) merges name tokens that the vocabulary does not have and are left out")
         }
         return kept
     }
@@ -66,35 +95,24 @@ enum TokenizerJSONWriter {
         ["type": "ByteLevel", "add_prefix_space": .bool(prefix), "trim_offsets": true, "use_regex": .bool(regex)]
     }
 
-    private static func preTokenizer(_ pre: String, warnings: inout [String]) -> JSONValue {
-        if let regex = PreTokenizer.regex(named: pre) {
+    /// The steps that split by one expression after another, in the words that publishers' files have for them.
+    private static func steps(of expressions: [String]) -> JSONValue {
+        // ByteLevel comes last and has GPT-2's expression built in.
+        let isBuiltIn = expressions.last == PreTokenizer.gpt2
+        var steps = (isBuiltIn ? expressions.dropLast() : expressions[...]).map { expression -> JSONValue in
+            if expression == PreTokenizer.singleNumbers { return ["type": "Digits", "individual_digits": true] }
             return [
-                "type": "Sequence",
-                "pretokenizers": [
-                    ["type": "Split", "pattern": ["Regex": .string(regex)], "behavior": "Isolated", "invert": false],
-                    byteLevel(prefix: false, regex: false),
-                ],
+                "type": "Split", "pattern": ["Regex": .string(expression)], "behavior": "Isolated", "invert": false,
             ]
         }
-        if pre == "smollm" {
-            return [
-                "type": "Sequence",
-                "pretokenizers": [
-                    ["type": "Digits", "individual_digits": true], byteLevel(prefix: false, regex: true),
-                ],
-            ]
-        }
-        if !PreTokenizer.isGPT2(pre) {
-            warnings.append("how \"\(pre)\" splits text is not known here: tokenizer.json splits as GPT-2's does, and text may be cut otherwise")
-        }
-        return byteLevel(prefix: false, regex: true)
+        steps.append(byteLevel(prefix: false, regex: isBuiltIn))
+        return steps.count == 1 ? steps[0] : ["type": "Sequence", "pretokenizers": .array(steps)]
     }
 
-    /// bos before every text where the GGUF says so; Llama 3's does when it says nothing.
-    private static func postProcessor(_ vocabulary: GGUFVocabulary) -> JSONValue {
+    /// bos before every text where the GGUF says so, or by default.
+    private static func postProcessor(_ vocabulary: GGUFVocabulary, bosByDefault: Bool) -> JSONValue {
         let plain = byteLevel(prefix: true, regex: true)
-        let isLlama3 = PreTokenizer.regex(named: vocabulary.pre) == PreTokenizer.regex(named: "llama-bpe")
-        guard vocabulary.addsBos ?? isLlama3, let id = vocabulary.ids["bos"], let bos = vocabulary.text("bos") else {
+        guard vocabulary.addsBos ?? bosByDefault, let id = vocabulary.ids["bos"], let bos = vocabulary.text("bos") else {
             return plain
         }
         func token(_ type: Int) -> JSONValue { ["SpecialToken": ["id": .string(bos), "type_id": JSONValue(type)]] }

@@ -65,20 +65,25 @@ struct Vocabulary {
             // The peer knows no user-defined pieces in a model and calls them normal.
             set(id, piece.text, piece.score, piece.type == .userDefined ? .normal : piece.type)
         }
-        if model.pieces.count > tokens.count { warn(outside: Array(tokens.count..<model.pieces.count), in: "tokenizer.model") }
+        if model.pieces.count > tokens.count {
+            warn(outside: Array(tokens.count..<model.pieces.count), in: "tokenizer.model")
+        }
         if model.algorithm != .bpe {
             warnings.append("tokenizer.model is no BPE model (\(model.algorithm)): ggml cuts text as BPE does")
         }
         // What GGUF has no key for, or llama.cpp's converter does not say.
         if !model.charactersMap.isEmpty {
-            warnings.append("GGUF cannot say that tokenizer.model replaces characters (\(model.normalizer)): such text is cut otherwise")
+            warnings.append(
+                "GGUF cannot say that tokenizer.model replaces characters (\(model.normalizer)): such text is cut otherwise")
         }
         if !model.addDummyPrefix, folder.tokenizerConfig?["add_prefix_space"]?.bool != false {
             warnings.append(
-                "tokenizer.model puts no space in front of a text, the GGUF does: \"add_prefix_space\": false in tokenizer_config.json carries it")
+                "tokenizer.model puts no space in front of a text, the GGUF does: \"add_prefix_space\": false in "
+                    + "tokenizer_config.json carries it")
         }
         if model.pieces.contains(where: { $0.type == .userDefined }) {
-            warnings.append("tokenizer.model's user-defined pieces are plain ones in the GGUF, as llama.cpp's converter has them")
+            warnings.append(
+                "tokenizer.model's user-defined pieces are plain ones in the GGUF, as llama.cpp's converter has them")
         }
 
         var outside: [Int] = []
@@ -196,7 +201,8 @@ struct Vocabulary {
             set(id, content, Self.addedScore, special.contains(ExactText(content)) ? .control : .userDefined)
         }
         warnings.append(
-            "the vocabulary comes from tokenizer.json, which has no scores: programs that cut text by scores will cut it otherwise; put tokenizer.model beside the weights")
+            "the vocabulary comes from tokenizer.json, which has no scores: programs that cut "
+                + "text by scores will cut it otherwise; put tokenizer.model beside the weights")
     }
 
     /// A byte-level BPE vocabulary.
@@ -207,9 +213,14 @@ struct Vocabulary {
                 "tokenizer.json has more tokens than the embedding has rows", file: "tokenizer.json",
                 expected: "at most \(size ?? 0)", found: "\(entries.end)")
         }
-        let (pre, warning) = PreTokenizer.name(of: json)
-        try self.init(model: "gpt2", pre: pre, count: size ?? entries.end, scored: false)
-        if let warning { warnings.append(warning) }
+        let preTokenizer = PreTokenizer.of(json["pre_tokenizer"])
+        try self.init(
+            model: "gpt2", pre: preTokenizer?.name ?? "default", count: size ?? entries.end, scored: false)
+        if preTokenizer == nil {
+            warnings.append(
+                "the way tokenizer.json splits text is not one that GGUF has a name for: tokenizer.ggml.pre is written as "
+                    + "\"default\" and text may be cut otherwise; set it with --metadata tokenizer.ggml.pre=str:NAME")
+        }
         for (id, token) in entries.own { set(id, token, 0, .normal) }
         for (id, token, content) in entries.added {
             let isControl = token["special"]?.bool == true || Self.looksSpecial(content)
@@ -256,22 +267,5 @@ struct Vocabulary {
         metadata["tokenizer.ggml.tokens"] = .array(.strings(tokens))
         if let scores { metadata["tokenizer.ggml.scores"] = .array(.f32(scores)) }
         metadata["tokenizer.ggml.token_type"] = .array(.i32(types.map(\.rawValue)))
-    }
-}
-
-enum SentencePieceBytes {
-    /// The byte that a piece like `<0x0A>` stands for.
-    static func byte(of piece: String) -> UInt8? {
-        let bytes = Array(piece.utf8)
-        guard bytes.count == 6, bytes.starts(with: "<0x".utf8), bytes[5] == UInt8(ascii: ">"),
-            bytes[3...4].allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit })
-        else { return nil }
-        return UInt8(String(decoding: bytes[3...4], as: UTF8.self), radix: 16)
-    }
-
-    /// `<0x0A>` for 10.
-    static func piece(for byte: UInt8) -> String {
-        let hex = String(byte, radix: 16, uppercase: true)
-        return "<0x" + (hex.count < 2 ? "0" + hex : hex) + ">"
     }
 }

@@ -15,22 +15,20 @@ public struct BlockFormat: Sendable {
         case unused
         /// A matrix improves the result; without one there is another, simpler search.
         case optional
-        /// Without a matrix there is nothing worth having: refused.
+        /// Without a matrix there is no search at all: refused.
         case required
     }
 
     /// Where the scales of a block lie, for `firstInvalidBlock`.
-    public enum ScaleLayout: Sendable, Equatable {
+    public enum ScaleLayout: Sendable {
         /// Half floats at these byte offsets of each block.
         case halves([Int])
         /// One power-of-two exponent (E8M0) at this offset, of which 255 means NaN.
         case exponent(Int)
         /// IQ1_M: the half float is spread over the upper four bits of the four 16-bit words at this offset.
         case spreadHalf(Int)
-        /// Every byte means a finite value.
+        /// Plain floats, or scales of which every byte means a finite value.
         case none
-        /// The elements are floats themselves.
-        case elements
     }
 
     public let dtype: DType
@@ -86,6 +84,10 @@ public struct BlockFormat: Sendable {
         self.decoder = decoder
     }
 
+    /// Whether tensors come out as noise without an importance matrix, so that they are refused. The embedding and the
+    /// output are spared where there is a search without one, as matrices seldom have them.
+    public var needsMatrix: Bool { importance == .required || [.iq1_m, .iq2_s, .iq3_xxs].contains(dtype) }
+
     public var name: String { dtype.rawValue }
     /// Elements in a block.
     public var blockElements: Int { dtype.blockElements }
@@ -131,9 +133,6 @@ public struct BlockFormat: Sendable {
 
     /// The format of a type, or nil for one that Pannier neither quantizes nor decodes (integers, 8-bit floats).
     public static func of(_ dtype: DType) -> BlockFormat? { byType[dtype] }
-
-    /// The format of ggml's type id.
-    public static func of(ggmlType: UInt32) -> BlockFormat? { all.first { $0.ggmlType == ggmlType } }
 
     private static let byType: [DType: BlockFormat] = Dictionary(
         all.map { ($0.dtype, $0) }, uniquingKeysWith: { first, _ in first })

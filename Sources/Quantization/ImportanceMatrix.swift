@@ -5,6 +5,7 @@
 // tools/quantize/quantize.cpp (load_imatrix) and common/imatrix-loader.cpp of llama.cpp.
 
 public import Bytes
+internal import Tensors
 
 /// Weights of columns by tensor name.
 public struct ImportanceMatrix: Sendable, Equatable {
@@ -14,6 +15,35 @@ public struct ImportanceMatrix: Sendable, Equatable {
     public var datasets: [String]
     /// Chunks of text it was measured over; -1 or 0 when unknown.
     public var chunkCount: Int
+
+    /// What a file may hold, which is compared with what it claims before that is read: a sparse file claims anything.
+    package struct Allowance {
+        /// Values of one tensor: sixteen matrices as wide as a model may be, or 256 experts of 65536 columns.
+        package static let entry = 16 * ModelConfig.largestDimension
+        /// Values of all tensors, 256 MiB: thrice those of a model with 405 billion weights.
+        package static let total = 1 << 26
+        private var left = Allowance.total
+
+        package init() {}
+
+        /// Takes the values of one tensor into account.
+        /// - Throws: `malformed` when they are more than a tensor has, or more than is left.
+        package mutating func take(_ count: Int, for name: String) throws {
+            guard count <= Self.entry else {
+                throw CheckpointError.malformed(
+                    "the importance matrix has more values than a tensor has columns", place: name,
+                    expected: "at most \(Self.entry)", found: "\(count)",
+                    remedy: "the file is damaged, or no importance matrix")
+            }
+            guard count <= left else {
+                throw CheckpointError.malformed(
+                    "the importance matrix has more values than a model has columns", place: name,
+                    expected: "at most \(Self.total)", found: "\(Self.total - left + count)",
+                    remedy: "the file is damaged, or no importance matrix of such a model")
+            }
+            left -= count
+        }
+    }
 
     public init(entries: [String: [Float]] = [:], datasets: [String] = [], chunkCount: Int = -1) {
         self.entries = entries
@@ -93,6 +123,7 @@ extension ImportanceMatrix {
     public init(dat file: File) throws {
         self.init()
         var cursor = FileCursor(file)
+        var allowance = Allowance()
         let count = try cursor.integer(Int32.self, for: "the number of entries")
         guard count >= 1 else {
             throw CheckpointError.malformed(
@@ -107,15 +138,17 @@ extension ImportanceMatrix {
                 throw CheckpointError.malformed(
                     "an entry without values", file: file.path, place: name, offset: start, found: "\(length) values")
             }
-            let bytes = try cursor.bytes(UInt64(length) * 4, for: "an entry's values")
-            var weights = bytes.withUnsafeBytes { raw in
-                (0..<Int(length)).map { Float(bitPattern: raw.littleEndian(UInt32.self, at: $0 * 4) ?? 0) }
-            }
-            if calls > 0 {
-                let divisor = Float(calls)
-                for i in weights.indices { weights[i] /= divisor }
-            }
+            try cursor.require(UInt64(length) * 4, for: "an entry's values")
             do {
+                try allowance.take(Int(length), for: name)
+                let bytes = try cursor.bytes(UInt64(length) * 4, for: "an entry's values")
+                var weights = bytes.withUnsafeBytes { raw in
+                    (0..<Int(length)).map { Float(bitPattern: raw.littleEndian(UInt32.self, at: $0 * 4) ?? 0) }
+                }
+                if calls > 0 {
+                    let divisor = Float(calls)
+                    for i in weights.indices { weights[i] /= divisor }
+                }
                 try set(name: name, weights: weights)
             } catch let error as CheckpointError {
                 throw error.at(file: file.path)

@@ -4,43 +4,38 @@ internal import Bytes
 internal import Tensors
 
 extension BlockFormat {
-    /// The first block of `bytes` with an infinite or NaN scale (or, of a plain float, the first such element), or nil
-    /// when all is well. Bytes after the last whole block are not looked at.
+    /// The first block of `bytes` with an infinite or NaN scale, or nil when all is well. Plain floats have no scales, and
+    /// bytes after the last whole block are not looked at.
     public func firstInvalidBlock(in bytes: UnsafeRawBufferPointer) -> Int? {
         let blocks = bytes.count / blockBytes
         switch scales {
         case .none:
             return nil
-        case .elements:
-            return (0..<blocks).first { !isFinite(bytes, at: $0 &* blockBytes) }
         case .halves(let offsets):
-            return (0..<blocks).first { block in
-                offsets.contains { offset in
-                    let half = bytes.littleEndian(UInt16.self, at: block &* blockBytes &+ offset) ?? 0
-                    return half & 0x7C00 == 0x7C00
+            guard let base = bytes.baseAddress else { return nil }
+            let size = blockBytes
+            var first: Int?
+            // Every block that is quantized passes here, so the loop is a plain one.
+            for offset in offsets where offset >= 0 && offset <= size - 2 {
+                for block in 0..<(first ?? blocks) {
+                    let half = base.loadUnaligned(fromByteOffset: block &* size &+ offset, as: UInt16.self)
+                    guard UInt16(littleEndian: half) & 0x7C00 == 0x7C00 else { continue }
+                    first = block
+                    break
                 }
             }
+            return first
         case .exponent(let offset):
             return (0..<blocks).first { bytes[$0 &* blockBytes &+ offset] == 0xFF }
         case .spreadHalf(let offset):
-            // The top four bits, and so the exponent's, are the last word's and the second-highest bit of the one
-            // before it.
+            // Of the exponent's five bits the upper three are in the last word's upper four, below the sign; the lower two
+            // are the two highest of the word before it.
             return (0..<blocks).first { block in
                 let at = block &* blockBytes &+ offset
                 let third = bytes.littleEndian(UInt16.self, at: at &+ 4) ?? 0
                 let fourth = bytes.littleEndian(UInt16.self, at: at &+ 6) ?? 0
                 return (fourth & 0xF000 | third >> 4 & 0x0F00) & 0x7C00 == 0x7C00
             }
-        }
-    }
-
-    private func isFinite(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Bool {
-        switch dtype {
-        case .f16: (bytes.littleEndian(UInt16.self, at: offset) ?? 0) & 0x7C00 != 0x7C00
-        case .bf16: (bytes.littleEndian(UInt16.self, at: offset) ?? 0) & 0x7F80 != 0x7F80
-        case .f32: (bytes.littleEndian(UInt32.self, at: offset) ?? 0) & 0x7F80_0000 != 0x7F80_0000
-        case .f64: (bytes.littleEndian(UInt64.self, at: offset) ?? 0) & 0x7FF0 << 48 != 0x7FF0 << 48
-        default: true
         }
     }
 }

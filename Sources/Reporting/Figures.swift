@@ -2,7 +2,7 @@
 
 /// A cell of a heat map.
 public struct HeatCell: Sendable {
-    /// Its magnitude; 0 is drawn as "the same", nil as nothing there.
+    /// Its magnitude; 0 is drawn as "the same", infinity as the most, nil as nothing there.
     public var value: Double?
     /// What is said when the pointer rests on it.
     public var title: String
@@ -94,7 +94,8 @@ public struct HeatMap: Sendable {
 /// Counts or shares as bars beside each other.
 public struct BarChart: Sendable {
     public var title: String
-    /// What stands under the bars, and what is said when the pointer rests on one.
+    /// What stands under the bars, and what is said when the pointer rests on one. An infinite value is as tall as the
+    /// tallest.
     public var bars: [(label: String, value: Double, title: String)]
     /// Empty where the page says it, once for several.
     public var caption: String
@@ -115,14 +116,14 @@ public struct BarChart: Sendable {
         let height = 120.0
         let top = 32.0
         let left = 16.0
-        let tallest = max(bars.map(\.value).max() ?? 0, 1e-300)
+        let tallest = max(bars.map(\.value).filter(\.isFinite).max() ?? 0, 1e-300)
         var content = [SVG.text(title, x: 8, y: 18, size: 14)]
         // Every label where there is room, otherwise every second, third, ...
         let longest = Double(bars.map(\.label.count).max() ?? 0)
         let every = max(1, Int(((longest * 6.2 + 4) / barWidth).rounded(.up)))
         for (index, bar) in bars.enumerated() {
             let x = left + Double(index) * barWidth
-            let tall = bar.value > 0 ? max(1, bar.value / tallest * height) : 0
+            let tall = bar.value > 0 ? max(1, min(1, bar.value / tallest) * height) : 0
             // The whole column answers to the pointer, however low its bar is.
             content.append(
                 .tag(

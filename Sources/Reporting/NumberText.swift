@@ -19,23 +19,31 @@ public enum NumberText {
     }
 
     /// Three or four significant digits, in scientific notation where that is shorter: `0.0123`, `3.1e-07`.
-    public static func significant(_ value: Double) -> String {
+    public static func significant(_ value: Double) -> String { significant(value, plain: 4, scientific: 3) }
+
+    /// So many significant digits, from 1 to 8: `0.81` and `3.1e-07` are two.
+    public static func significant(_ value: Double, digits: Int) -> String {
+        significant(value, plain: digits, scientific: digits)
+    }
+
+    private static func significant(_ value: Double, plain: Int, scientific: Int) -> String {
         guard value.isFinite else { return "\(value)" }
         if value == 0 { return "0" }
         let magnitude = abs(value)
         if magnitude >= 1e-4, magnitude < 1e6 {
-            let places = max(0, 3 - Int(log10(magnitude).rounded(.down)))
+            let places = max(0, plain - 1 - Int(log10(magnitude).rounded(.down)))
             return fixed(value, min(places, 8))
         }
         var exponent = Int(log10(magnitude).rounded(.down))
         var mantissa = value / pow(10, Double(exponent))
-        if abs(mantissa) >= 9.995 {
+        let places = scientific - 1
+        if abs(mantissa) >= 10 - 0.5 * pow(10, Double(-places)) {
             mantissa /= 10
             exponent += 1
         }
         let sign = exponent < 0 ? "-" : "+"
         let digits = String(exponent.magnitude)
-        return fixed(mantissa, 2) + "e" + sign + (digits.count < 2 ? "0" + digits : digits)
+        return fixed(mantissa, places) + "e" + sign + (digits.count < 2 ? "0" + digits : digits)
     }
 
     /// `1,100,048,384`

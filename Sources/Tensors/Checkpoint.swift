@@ -33,7 +33,15 @@ public protocol CheckpointReader: Sendable {
     func read(_ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws
 }
 
+extension Sequence<TensorInfo> {
+    /// Bytes of all elements together; the largest number where a hostile checkpoint's do not fit.
+    public var totalBytes: UInt64 { reduce(0) { $0.adding(UInt64($1.byteCount)) ?? .max } }
+}
+
 extension CheckpointReader {
+    /// Bytes of all tensors' elements; views of one storage count one by one.
+    public var totalBytes: UInt64 { tensors.totalBytes }
+
     /// Reads a range of a dense tensor: one positional read, and the bytes turned round where the file's order differs.
     package func readDense(
         _ tensor: TensorInfo, elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer

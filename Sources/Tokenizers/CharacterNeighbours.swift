@@ -1,5 +1,5 @@
-// Which characters stand side by side in a piece. Between two that never do, no merge reaches over: the text to the left and the
-// text to the right are merged by themselves, with the same result and without a queue as long as the text.
+// Which characters stand side by side in a piece. Between two that never do, no merge reaches over: the text to the left and
+// the text to the right are merged by themselves, with the same result and without a queue as long as the text.
 
 struct CharacterNeighbours: Sendable {
     private var pairs: Set<UInt64> = []

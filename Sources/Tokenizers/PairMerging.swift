@@ -1,6 +1,15 @@
 // Byte-pair encoding: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units"
 // (arXiv:1508.07909). The pair that was learnt first is merged first; of equal ones, the leftmost.
 
+/// The halves of a merge that is written as one text, "left right"; nil where it is not two pieces.
+///
+/// They are divided by the first space that is not in front, as llama.cpp does it. It is looked for among code units: a space
+/// and the combining mark after it are one character.
+package func splitMerge(_ text: String) -> (left: String, right: String)? {
+    guard let space = text.utf8.dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return nil }
+    return (String(text[..<space]), String(text[text.utf8.index(after: space)...]))
+}
+
 /// A stretch of the text that is a piece, or is to be one.
 struct MergeSymbol {
     /// Bytes of the text.

@@ -102,7 +102,7 @@ public struct Tokenizer: Sendable {
         // What SentencePiece writes for unknown text: U+2047 between spaces.
         case .unknown: return special ? Array(pieces[id].utf8) : Array(" \u{2047} ".utf8)
         case .byte:
-            return Tokenizer.byte(of: pieces[id]).map { [$0] } ?? Array(pieces[id].utf8)
+            return SentencePieceBytes.byte(of: pieces[id]).map { [$0] } ?? Array(pieces[id].utf8)
         case .userDefined, .normal, .unused:
             switch encoding {
             case .byteLevel: return types[id] == .userDefined ? Array(pieces[id].utf8) : ByteLevelEncoding.decode(pieces[id])
@@ -118,16 +118,6 @@ public struct Tokenizer: Sendable {
             if scalar.value == 0x2581 { bytes.append(0x20) } else { bytes.append(contentsOf: Character(scalar).utf8) }
         }
         return bytes
-    }
-
-    /// The byte of a piece `<0xNN>`.
-    static func byte(of piece: String) -> UInt8? {
-        let digits = piece.dropFirst(3).dropLast()
-        // A number may have a sign, a byte has not.
-        guard piece.utf8.count == 6, piece.hasPrefix("<0x"), piece.hasSuffix(">"), digits.allSatisfy(\.isHexDigit) else {
-            return nil
-        }
-        return UInt8(digits, radix: 16)
     }
 }
 

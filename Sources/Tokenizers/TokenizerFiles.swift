@@ -8,14 +8,12 @@ internal import OrderedCollections
 /// tokenizer_config.json: which tokens are special and how the tokenizer is used.
 public struct TokenizerConfig: Sendable {
     public var addBos: Bool?
-    public var addEos: Bool?
     /// Contents of the special tokens by role: "bos", "eos", "unk", "pad".
     public var specialTokens: [String: String] = [:]
     /// `added_tokens_decoder`, by rising id.
     public var addedTokens: [AddedToken] = []
     /// The default template where several are named.
     public var chatTemplate: String?
-    public var tokenizerClass: String?
     public var legacy: Bool?
     public var addPrefixSpace: Bool?
 
@@ -24,10 +22,8 @@ public struct TokenizerConfig: Sendable {
     /// - Throws: `malformed` where an added token's id is no id.
     public init(_ json: JSONValue, file: String? = nil) throws {
         addBos = json["add_bos_token"]?.bool
-        addEos = json["add_eos_token"]?.bool
         legacy = json["legacy"]?.bool
         addPrefixSpace = json["add_prefix_space"]?.bool
-        tokenizerClass = json["tokenizer_class"]?.string
         merge(specialTokens: json)
         if let templates = json["chat_template"]?.array {
             let named = templates.first { $0["name"]?.string == "default" } ?? templates.first

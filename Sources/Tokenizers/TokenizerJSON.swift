@@ -36,7 +36,8 @@ public struct AddedToken: Sendable, Hashable {
         guard let content = json["content"]?.string else { return nil }
         self.init(
             id: id, content: content, special: json["special"]?.bool ?? false, leftStrip: json["lstrip"]?.bool ?? false,
-            rightStrip: json["rstrip"]?.bool ?? false, singleWord: json["single_word"]?.bool ?? false, normalized: json["normalized"]?.bool ?? false)
+            rightStrip: json["rstrip"]?.bool ?? false, singleWord: json["single_word"]?.bool ?? false,
+            normalized: json["normalized"]?.bool ?? false)
     }
 }
 
@@ -53,8 +54,10 @@ public struct TokenizerJSON: Sendable {
     public var unknownPiece: String?
     /// Text is turned into bytes with printable names (GPT-2's), not into U+2581 pieces.
     public var byteLevel = false
-    /// The regular expression that splits text beforehand, where there is one.
-    public var splitPattern: String?
+    /// How text is split beforehand; nil where it is in no way that has a name.
+    package var preTokenizer: PreTokenizer?
+    /// The same for people, known or not.
+    var splitting = ""
     /// A space is put in front of the text.
     public var addPrefixSpace = false
     /// No space is put in front of a text that has one there.
@@ -113,9 +116,8 @@ public struct TokenizerJSON: Sendable {
     private mutating func readMerges(_ entries: [JSONValue], file: String?) throws {
         merges.reserveCapacity(entries.count)
         for (index, entry) in entries.enumerated() {
-            // Code units, not characters: a space and the combining mark after it are one character.
-            if let text = entry.string, let space = text.utf8.firstIndex(of: UInt8(ascii: " ")) {
-                merges.append((String(text[..<space]), String(text[text.utf8.index(after: space)...])))
+            if let halves = entry.string.flatMap(splitMerge) {
+                merges.append(halves)
             } else if let pair = entry.array, pair.count == 2, let left = pair[0].string, let right = pair[1].string {
                 merges.append((left, right))
             } else {
@@ -130,17 +132,13 @@ public struct TokenizerJSON: Sendable {
         for step in Self.steps(json["normalizer"], key: "normalizers") where step["type"]?.string == "Prepend" {
             addPrefixSpace = true
         }
-        enum Digits { case alone, together }
-        var digits: Digits?
+        preTokenizer = PreTokenizer.of(json["pre_tokenizer"])
+        splitting = PreTokenizer.description(of: json["pre_tokenizer"])
         for step in Self.steps(json["pre_tokenizer"], key: "pretokenizers") {
             switch step["type"]?.string {
             case "ByteLevel":
                 byteLevel = true
                 if step["add_prefix_space"]?.bool == true { addPrefixSpace = true }
-                // GPT-2's own pattern, unless a Split came before.
-                if step["use_regex"]?.bool ?? true, splitPattern == nil { splitPattern = "gpt2" }
-            case "Digits": digits = step["individual_digits"]?.bool ?? false ? .alone : .together
-            case "Split": splitPattern = step["pattern"]?["Regex"]?.string ?? splitPattern
             case "Metaspace":
                 let scheme = step["prepend_scheme"]?.string
                 addPrefixSpace = scheme.map { $0 != "never" } ?? (step["add_prefix_space"]?.bool ?? true)
@@ -149,7 +147,6 @@ public struct TokenizerJSON: Sendable {
             default: break
             }
         }
-        if let digits { splitPattern = digits == .alone && splitPattern == "gpt2" ? "smollm" : "Digits and \(splitPattern ?? "no pattern")" }
         if Self.steps(json["decoder"], key: "decoders").contains(where: { $0["type"]?.string == "ByteLevel" }) {
             byteLevel = true
         }
@@ -162,7 +159,7 @@ public struct TokenizerJSON: Sendable {
     }
 
     /// A step, or the steps of a Sequence.
-    private static func steps(_ json: JSONValue?, key: String) -> [JSONValue] {
+    static func steps(_ json: JSONValue?, key: String) -> [JSONValue] {
         guard let json, json.object != nil else { return [] }
         return json["type"]?.string == "Sequence" ? json[key]?.array ?? [] : [json]
     }

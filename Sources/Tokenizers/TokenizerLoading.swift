@@ -61,7 +61,8 @@ extension Tokenizer {
         func add(_ content: String, _ id: Int, _ type: PieceType) throws {
             guard id >= 0, id < limit else {
                 throw CheckpointError.malformed(
-                    "an added token's id is out of range", file: file, place: content, expected: "0 ..< \(limit)", found: "\(id)",
+                    "an added token's id is out of range", file: file, place: content, expected: "0 ..< \(limit)",
+                    found: "\(id)",
                     remedy: "the tokens were added to another vocabulary")
             }
             while pieces.count <= id {
@@ -92,7 +93,7 @@ extension Tokenizer {
         var types = [PieceType](repeating: .normal, count: pieces.count)
         for (id, piece) in json.pieces.enumerated() where piece == nil { types[id] = .control }
         if json.byteFallback {
-            for (id, piece) in pieces.enumerated() where Self.byte(of: piece) != nil { types[id] = .byte }
+            for (id, piece) in pieces.enumerated() where SentencePieceBytes.byte(of: piece) != nil { types[id] = .byte }
         }
         for token in json.addedTokens { types[token.id] = token.special ? .control : .userDefined }
         if let unknown = json.unknownPiece, let id = json.pieces.firstIndex(of: unknown) { types[id] = .unknown }
@@ -110,10 +111,13 @@ extension Tokenizer {
         }
 
         if json.byteLevel {
-            try self.init(
-                byteLevel: pieces, types: types, treatments: treatments, pairs: pairs, pattern: json.splitPattern,
+            guard let preTokenizer = json.preTokenizer, let pattern = preTokenizer.pattern else {
+                throw Self.unknownSplitting(file, place: "pre_tokenizer", found: json.splitting)
+            }
+            self.init(
+                byteLevel: pieces, types: types, treatments: treatments, pairs: pairs, pattern: pattern,
                 ignoresMerges: json.ignoreMerges, prefixesSpace: json.addPrefixSpace, config: config, bos: nil,
-                eos: nil, file: file)
+                eos: nil, bosByDefault: preTokenizer.addsBos)
         } else {
             self.init(
                 sentencePiece: pieces, types: types, treatments: treatments, order: .pairs(pairs),
@@ -144,7 +148,6 @@ extension Tokenizer {
         }
         var config = TokenizerConfig()
         config.addBos = key("add_bos_token")?.boolean
-        config.addEos = key("add_eos_token")?.boolean
         config.chatTemplate = metadata["tokenizer.chat_template"]?.string
         let bos = key("bos_token_id")?.integer, eos = key("eos_token_id")?.integer
         let prefix = key("add_space_prefix")?.boolean
@@ -164,15 +167,16 @@ extension Tokenizer {
         case "gpt2":
             var merges: [(left: String, right: String)] = []
             for text in key("merges")?.array.map(Self.strings) ?? [] {
-                // The space that divides them is not the first character: a piece never is empty.
-                guard let space = text.dropFirst().firstIndex(of: " ") else { continue }
-                merges.append((String(text[..<space]), String(text[text.index(after: space)...])))
+                if let halves = splitMerge(text) { merges.append(halves) }
             }
-            let pre = key("pre")?.string ?? "gpt-2"
-            try self.init(
-                byteLevel: pieces, types: types, pairs: Self.pairs(merges, pieces), pattern: pre,
-                ignoresMerges: pre == "llama-bpe", prefixesSpace: prefix ?? false, config: config, bos: bos, eos: eos,
-                file: file)
+            let name = key("pre")?.string ?? "default"
+            guard let preTokenizer = PreTokenizer.named(name), let pattern = preTokenizer.pattern else {
+                throw Self.unknownSplitting(file, place: "tokenizer.ggml.pre", found: name)
+            }
+            self.init(
+                byteLevel: pieces, types: types, pairs: Self.pairs(merges, pieces), pattern: pattern,
+                ignoresMerges: preTokenizer.ignoresMerges, prefixesSpace: prefix ?? false, config: config, bos: bos,
+                eos: eos, bosByDefault: preTokenizer.addsBos)
         default:
             throw CheckpointError.unsupported(
                 "a tokenizer of the kind \(model)", file: file, place: "tokenizer.ggml.model",
@@ -195,6 +199,14 @@ extension Tokenizer {
             }
         default: []
         }
+    }
+
+    private static func unknownSplitting(_ file: String?, place: String, found: String) -> CheckpointError {
+        let known = PreTokenizer.all.filter { $0.pattern != nil }.map(\.name)
+        return .unsupported(
+            "an unknown way of splitting text into words", file: file, place: place,
+            expected: known.joined(separator: ", "), found: found.escapingControlCharacters,
+            remedy: "give token ids with --ids")
     }
 
     /// Ranks of the pairs by the ids of their halves. A pair whose halves or result are no pieces is never met.
@@ -225,7 +237,7 @@ extension Tokenizer {
         var byteIDs = [Int?](repeating: nil, count: 256)
         if byteFallback {
             for (id, type) in types.enumerated() where type == .byte {
-                if let byte = Tokenizer.byte(of: pieces[id]) { byteIDs[Int(byte)] = id }
+                if let byte = SentencePieceBytes.byte(of: pieces[id]) { byteIDs[Int(byte)] = id }
             }
         }
         let userDefined = types.indices.filter { types[$0] == .userDefined }.map { (text: pieces[$0], id: $0) }
@@ -242,22 +254,17 @@ extension Tokenizer {
 
     private init(
         byteLevel pieces: [String], types: [PieceType], treatments: [Int: SpecialTokens.Treatment] = [:],
-        pairs: [UInt64: (rank: Int32, id: Int32)], pattern: String?,
-        ignoresMerges: Bool, prefixesSpace: Bool, config: TokenizerConfig, bos: Int?, eos: Int?, file: String?
-    ) throws {
-        guard let known = WordPattern(regex: pattern ?? "gpt2") else {
-            throw CheckpointError.unsupported(
-                "an unknown way of splitting text into words", file: file, expected: "GPT-2's, Llama 3's, Qwen2's or SmolLM's",
-                found: pattern?.escapingControlCharacters)
-        }
+        pairs: [UInt64: (rank: Int32, id: Int32)], pattern: WordPattern,
+        ignoresMerges: Bool, prefixesSpace: Bool, config: TokenizerConfig, bos: Int?, eos: Int?, bosByDefault: Bool
+    ) {
         let encoding = ByteLevelEncoding(
-            table: PieceTable(pieces) { types[$0] == .normal }, pairs: pairs, pattern: known,
+            table: PieceTable(pieces) { types[$0] == .normal }, pairs: pairs, pattern: pattern,
             ignoresMerges: ignoresMerges, unknownID: types.firstIndex(of: .unknown))
         self.init(
-            title: "byte-level BPE (\(known.rawValue))", pieces: pieces, types: types, treatments: treatments,
+            title: "byte-level BPE (\(pattern.rawValue))", pieces: pieces, types: types, treatments: treatments,
             encoding: .byteLevel(encoding),
             prefixesSpace: prefixesSpace, prefixesOnlyFirst: true, prefixesUnlessThere: false, config: config, bos: bos,
-            eos: eos, bosByDefault: known == .llama3)
+            eos: eos, bosByDefault: bosByDefault)
     }
 
     private init(

@@ -4,6 +4,8 @@
 // Llama 3: (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 // Qwen2:   as Llama 3, with \p{N} in place of \p{N}{1,3}
 // SmolLM:  \p{N} first, then GPT-2's on what lies between
+// default: [\p{P}\$\+<=>\^~\|]+ first, GPT-2's on what lies between, then \p{N}+ and [0-9][0-9][0-9]: llama.cpp's, for files
+//          that name no pattern
 // \p{L}, \p{N} and \s are Unicode's general categories L and N and the property White_Space.
 
 /// A known splitting pattern.
@@ -12,23 +14,7 @@ public enum WordPattern: String, Sendable, CaseIterable {
     case llama3
     case qwen2
     case smollm
-
-    /// The pattern of a tokenizer.json's Split step, or of a GGUF file's `tokenizer.ggml.pre`; nil when unknown.
-    init?(regex: String) {
-        switch regex {
-        case "gpt2", "gpt-2": self = .gpt2
-        case "llama-bpe", "llama3", "llama-v3", "smaug-bpe": self = .llama3
-        case "qwen2": self = .qwen2
-        case "smollm", "minerva-7b": self = .smollm
-        default:
-            guard regex.contains(#"[^\r\n\p{L}\p{N}]?\p{L}+"#), regex.contains(#"\s*[\r\n]+"#) else {
-                guard regex.contains(#" ?\p{L}+| ?\p{N}+"#) else { return nil }
-                self = .gpt2
-                return
-            }
-            self = regex.contains(#"\p{N}{1,3}"#) ? .llama3 : .qwen2
-        }
-    }
+    case ggmlDefault = "default"
 }
 
 /// Splits text into words, one after another; nothing is lost, the words in order are the text.
@@ -42,24 +28,50 @@ package struct WordSplitter: Sequence, IteratorProtocol {
     private let classes: [Class]
     /// Where the next word begins.
     private var at = 0
-    /// Where what is split now ends: the text, or what comes before its next number.
-    private var limit: Int
+    /// Where the stretch that is split now ends.
+    private var limit = 0
 
     package init(_ text: String, _ pattern: WordPattern) {
         self.pattern = pattern
         scalars = Array(text.unicodeScalars)
         classes = scalars.map(Self.classify)
-        limit = pattern == .smollm ? 0 : scalars.count
     }
 
     package mutating func next() -> String? {
         guard at < scalars.count else { return nil }
-        if at == limit { limit = classes[at] == .number ? at + 1 : classes[at...].firstIndex(of: .number) ?? classes.count }
+        if at == limit { limit = stretchEnd(at) }
         let end = wordEnd(at)
         var word = String.UnicodeScalarView()
         word.append(contentsOf: scalars[at..<end])
         at = end
         return String(word)
+    }
+
+    /// Where the stretch ends that is split by itself: the text, or what the pattern's first expression parts it into.
+    private func stretchEnd(_ at: Int) -> Int {
+        switch pattern {
+        case .gpt2, .llama3, .qwen2: return scalars.count
+        case .smollm:
+            return classes[at] == .number ? at + 1 : classes[at...].firstIndex(of: .number) ?? classes.count
+        case .ggmlDefault:
+            let isMark = Self.isMark(scalars[at])
+            return scalars[at...].firstIndex { Self.isMark($0) != isMark } ?? scalars.count
+        }
+    }
+
+    /// `[\p{P}\$\+<=>\^~\|]`: of ASCII's punctuation and symbols all but the grave accent.
+    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x21...0x2f, 0x3a...0x40, 0x5b...0x5f, 0x7b...0x7e: return true
+        case 0..<0x80: return false
+        default: break
+        }
+        switch scalar.properties.generalCategory {
+        case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation,
+            .finalPunctuation, .otherPunctuation:
+            return true
+        default: return false
+        }
     }
 
     /// CR and LF are white space that the patterns name.
@@ -93,9 +105,11 @@ package struct WordSplitter: Sequence, IteratorProtocol {
         if let end = contraction(at) { return end }
         let isSpaceChar = scalars[at] == " "
         switch pattern {
-        case .gpt2, .smollm:
+        case .gpt2, .smollm, .ggmlDefault:
             let start = isSpaceChar ? at + 1 : at
             for wanted in [Class.letter, .number, .other] where isClass(wanted, start) {
+                // The space before numbers is split off by the expression that takes them alone.
+                if pattern == .ggmlDefault, wanted == .number { return isSpaceChar ? start : groupEnd(at) }
                 return run(wanted, from: start)
             }
         case .llama3, .qwen2:
@@ -108,6 +122,17 @@ package struct WordSplitter: Sequence, IteratorProtocol {
             if isClass(.other, start) { return run(.newline, from: run(.other, from: start)) }
         }
         return blankEnd(at)
+    }
+
+    /// Within a run of numbers: the end of three digits 0 to 9, or of what stands before the next three.
+    private func groupEnd(_ at: Int) -> Int {
+        var end = at, digits = 0
+        while isClass(.number, end) {
+            digits = scalars[end].isASCII ? digits + 1 : 0
+            end += 1
+            if digits == 3 { return end - 3 == at ? end : end - 3 }
+        }
+        return end
     }
 
     /// `\s*[\r\n]+|\s+(?!\S)|\s+`, without the first for GPT-2.
@@ -127,7 +152,7 @@ package struct WordSplitter: Sequence, IteratorProtocol {
         guard scalars[at] == "'", at + 1 < limit else { return nil }
         func letter(_ index: Int) -> Character? {
             guard index < limit else { return nil }
-            if pattern == .gpt2 || pattern == .smollm { return Character(scalars[index]) }
+            guard pattern == .llama3 || pattern == .qwen2 else { return Character(scalars[index]) }
             // Case folding makes an s of the long s.
             if scalars[index].value == 0x17f { return "s" }
             guard scalars[index].isASCII else { return nil }

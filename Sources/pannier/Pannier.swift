@@ -35,7 +35,7 @@ struct Pannier: ParsableCommand {
 enum Program {
     static func main() {
         Interruption.handle()
-        ArchiveMounts.install()
+        ArchiveMounts.install { Console.note($0.escapingControlCharacters) }
         do {
             try Surroundings.prepare()
             var command = try Pannier.parseAsRoot()

@@ -1,5 +1,6 @@
 // What several commands say in the same words: configs, tensors and metadata as JSON and as text.
 
+internal import Bytes
 internal import JSONText
 internal import Tensors
 
@@ -21,6 +22,8 @@ enum Reports {
             "rope_scaling": .string(text(of: config.ropeScaling)),
             "tied_output": .bool(config.tiedOutput),
             "qkv_bias": .bool(config.qkvBias),
+            "attention_output_bias": .bool(config.attentionOutputBias),
+            "mlp_bias": .bool(config.mlpBias),
         ]
         if let window = config.slidingWindow { object["sliding_window"] = JSONValue(window) }
         return .object(object)
@@ -28,12 +31,18 @@ enum Reports {
 
     /// "llama: 22 layers, 2048 wide, 32 heads, 4 key/value heads, ..."
     static func headline(_ config: ModelConfig) -> String {
+        let width = config.headDim.multiplied(by: config.heads) == config.hidden ? "" : " of \(config.headDim)"
         var text =
-            "\(config.architecture): \(config.layers) layers, \(config.hidden) wide, \(config.heads) heads, "
+            "\(config.architecture): \(config.layers) layers, \(config.hidden) wide, \(config.heads) heads\(width), "
             + "\(config.kvHeads) key/value heads, feed-forward \(config.ffn), vocabulary \(config.vocab), "
             + "context \(config.context)"
         if config.ropeScaling != .none { text += ", RoPE scaling \(Reports.text(of: config.ropeScaling))" }
         if config.tiedOutput { text += ", tied output" }
+        let biases = [
+            (config.qkvBias, "Q, K and V"), (config.attentionOutputBias, "attention output"), (config.mlpBias, "feed-forward"),
+        ].filter(\.0).map(\.1)
+        if !biases.isEmpty { text += ", biases of " + biases.joined(separator: " and ") }
+        if let window = config.slidingWindow { text += ", sliding window \(window)" }
         return text
     }
 
@@ -63,7 +72,7 @@ enum Reports {
         case .f64(let number): return JSONValue(number)
         case .bool(let flag): return .bool(flag)
         case .string(let text): return .string(text)
-        case .bytes(let bytes): return .string(hexadecimal(bytes))
+        case .bytes(let bytes): return .string(Hexadecimal.text(bytes))
         case .u64(let number): return JSONValue(number)
         case .array(let array): return .array((0..<array.count).map { metadata(array[$0]) })
         default: return value.integer.map { JSONValue($0) } ?? .null
@@ -77,21 +86,12 @@ enum Reports {
             let first = (0..<min(array.count, 4)).map { shortText(of: array[$0]) }.joined(separator: ", ")
             return "[\(first)\(array.count > 4 ? ", ... \(array.count) of them" : "")]"
         case .string(let text): return text.count > 160 ? "\"\(text.prefix(160))\"... \(text.count) characters" : "\"\(text)\""
-        case .bytes(let bytes): return "bytes \(hexadecimal(bytes))"
+        case .bytes(let bytes): return "bytes \(Hexadecimal.text(bytes))"
         case .f32(let number): return "\(number)"
         case .f64(let number): return "\(number)"
         case .bool(let flag): return "\(flag)"
         case .u64(let number): return "\(number)"
         default: return value.integer.map(String.init) ?? ""
         }
-    }
-
-    static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        var out = ""
-        for byte in bytes {
-            let digits = String(byte, radix: 16)
-            out += digits.count < 2 ? "0" + digits : digits
-        }
-        return out
     }
 }

@@ -44,6 +44,12 @@ import Testing
         #expect(again.stored < 4096)
         let reader = try ArchiveReader(series.archive)
         #expect(try series.extracted(reader, #require(reader.step(named: "7"))).0 == series.files[0])
+        // What adding reported is what a list says, of the last step and of one before others.
+        #expect(try reader.contents(of: #require(reader.step(named: "7"))).stored == again.stored)
+        let third = try ArchiveWriter.add(
+            series.scratch.path("step-0.safetensors"), to: series.archive, step: 8, options: ArchiveOptions(threads: 2))
+        let longer = try ArchiveReader(series.archive)
+        #expect(try longer.steps.suffix(2).map { try longer.contents(of: $0).stored } == [again.stored, third.stored])
     }
 
     @Test func aFolderComesBackWithAllItsFiles() throws {

@@ -68,6 +68,11 @@ import Testing
         }
     }
 
+    /// The levels of instructions that this machine has.
+    private static let levels = [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512].filter {
+        $0.rawValue <= pannier_cpu_best().rawValue
+    }
+
     @Test(arguments: kinds, [0, 1, 2, 4])
     func comesBackAtEveryLevel(kind: String, width: Int) {
         defer { _ = pannier_cpu_force(pannier_cpu_best()) }
@@ -75,7 +80,7 @@ import Testing
             let (now, before) = Self.words(kind, width: max(width, 1), count: count, seed: UInt64(count))
             for reference in [nil, before] {
                 var first: [UInt8]?
-                for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
+                for level in Self.levels {
                     _ = pannier_cpu_force(level)
                     let payload = Self.encode(now, width: width, reference: reference, version: version)
                     #expect(version > 2 || payload.first.map { $0 < 5 } == true)
@@ -106,19 +111,22 @@ import Testing
             let (now, before) = Self.words(kind, width: max(width, 1), count: count, seed: UInt64(count))
             for reference in [nil, before] {
                 let payload = Self.encode(now, width: width, reference: reference)
-                for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
+                for level in Self.levels {
                     _ = pannier_cpu_force(level)
                     for native in [Int32(0), 1] {
                         _ = pannier_sha256_use_native(native)
                         let last = now.count & ~63
-                        for place in [0, 1, 63, 64, 65, 128, now.count / 2, last / 2 & ~63, last - 64, last, now.count] where place <= now.count {
+                        let places = [0, 1, 63, 64, 65, 128, now.count / 2, last / 2 & ~63, last - 64, last, now.count]
+                        for place in places where place <= now.count {
                             let digests = BlockDigests(parts: [0..<place, place..<now.count])
                             let found = Self.decode(
                                 payload, count: now.count, reference: reference, inPlace: true, digests: digests)
                             #expect(found == now)
                             let expected = [Self.digest(now[..<place]), Self.digest(now[place...])]
                             let computed = now.withUnsafeBytes { digests.result(of: $0) }
-                            #expect(computed == expected, "\(kind) \(width) \(count) at \(place), level \(level), native \(native)")
+                            #expect(
+                                computed == expected,
+                                "\(kind) \(width) \(count) at \(place), level \(level), native \(native)")
                         }
                         let one = BlockDigests(parts: [0..<now.count])
                         #expect(Self.decode(payload, count: now.count, reference: reference, digests: one) == now)
@@ -151,7 +159,7 @@ import Testing
                 // Weights are always coded as words, so that some are looked at.
                 #expect(kind != "weights" || width == 1 || count < 70_001 || payload.first == 5)
                 guard payload.first == 5 else { continue }
-                for level in [PANNIER_CPU_BASELINE, PANNIER_CPU_AVX2, PANNIER_CPU_AVX512] where level.rawValue <= pannier_cpu_best().rawValue {
+                for level in Self.levels {
                     _ = pannier_cpu_force(level)
                     #expect(Self.decode([UInt8](payload.dropLast()), count: now.count, reference: reference) == nil)
                 }

@@ -59,9 +59,10 @@ struct TrainingRun {
         self.generator = generator
     }
 
-    mutating func advance() {
+    /// - Parameter distance: how far a step moves each weight, about; they spread by 0.02.
+    mutating func advance(by distance: Float = 0.0005) {
         for index in tensors.indices {
-            for place in tensors[index].values.indices { tensors[index].values[place] += generator.weight(0.0005) }
+            for place in tensors[index].values.indices { tensors[index].values[place] += generator.weight(distance) }
         }
     }
 
@@ -98,7 +99,7 @@ struct Series {
 
     init(
         steps: Int, seed: UInt64 = 3, bf16: Bool = false, elements: [Int] = [70_000, 33_333, 256], version: UInt32 = 3,
-        digests: Bool = true
+        digests: Bool = true, distance: Float = 0.0005
     ) throws {
         scratch = try Scratch()
         archive = scratch.path("run.pannier")
@@ -111,7 +112,7 @@ struct Series {
             files.append(run.safetensors(bf16: bf16))
             try scratch.write(files[step], "step-\(step * 100).safetensors")
             _ = try ArchiveWriter.add(scratch.path("step-\(step * 100).safetensors"), to: archive, options: options)
-            run.advance()
+            run.advance(by: distance)
         }
         self.files = files
     }

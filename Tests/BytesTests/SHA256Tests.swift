@@ -68,7 +68,9 @@ import Testing
                             SHA256.add(part(leftFirst, left), to: &one, part(7 + rightFirst, right), to: &two)
                         }
                         let found = [one.digest().description, two.digest().description]
-                        #expect(found == [Self.digest(a), Self.digest(b)], "\(leftFirst)+\(left) \(rightFirst)+\(right) \(native)")
+                        #expect(
+                            found == [Self.digest(a), Self.digest(b)],
+                            "\(leftFirst)+\(left) \(rightFirst)+\(right) \(native)")
                     }
                 }
             }

@@ -62,6 +62,50 @@ import Testing
         #expect(scratch.text("out") == "old")
     }
 
+    /// Folders in folders go too, and a link goes alone.
+    @Test func foldersThatAreNotPublishedGo() throws {
+        let scratch = Scratch()
+        try FileManager.default.createDirectory(atPath: scratch.path("mine"), withIntermediateDirectories: true)
+        try scratch.write("mine/x", "text")
+        do {
+            let staged = try StagedOutput(folder: scratch.path("out"), options: OutputOptions())
+            try Paths.makeFolders(staged.path(of: "a/b/c"))
+            try Paths.makeFolders(staged.path(of: "d"))
+            for name in ["top", "a/x", "a/b/c/y"] { try Self.fill(staged, name, "new") }
+            for name in ["link", "a/b/link"] {
+                try FileManager.default.createSymbolicLink(
+                    atPath: staged.path(of: name), withDestinationPath: scratch.path("mine"))
+            }
+            withExtendedLifetime(staged) { #expect(scratch.names().count == 2) }
+        }
+        #expect(scratch.names() == ["mine"])
+        #expect(scratch.text("mine/x") == "text")
+    }
+
+    /// An interruption removes the folders that are known, under a lock that it keeps to the end: while another holds it,
+    /// no folder may be made, or one would stay behind that nobody knew of.
+    @Test func aFolderIsMadeAndKnownInOneStep() {
+        let scratch = Scratch(), path = scratch.path("out")
+        let made = DispatchSemaphore(value: 0), seen = DispatchSemaphore(value: 0), gone = DispatchSemaphore(value: 0)
+        Interruption.postponed {
+            Thread.detachNewThread {
+                do {
+                    let staged = try? StagedOutput(file: path, options: OutputOptions())
+                    made.signal()
+                    withExtendedLifetime(staged) { seen.wait() }
+                }
+                gone.signal()
+            }
+            #expect(made.wait(timeout: .now() + 0.2) == .timedOut)
+            #expect(scratch.names().isEmpty)
+        }
+        made.wait()
+        #expect(scratch.names().count == 1)
+        seen.signal()
+        gone.wait()
+        #expect(scratch.names().isEmpty)
+    }
+
     @Test func existingOutputNeedsForce() throws {
         let scratch = Scratch()
         try scratch.write("out", "old")

@@ -100,8 +100,8 @@ import Testing
 
     /// Without the path and what depends on the clock.
     private static func lasting(_ output: String, _ path: String) -> String {
-        output.replacing(path, with: "@").split(separator: "\n").filter { !$0.contains("_per_second") && !$0.contains("seconds") }
-            .joined(separator: "\n")
+        output.replacing(path, with: "@").split(separator: "\n")
+            .filter { !$0.contains("_per_second") && !$0.contains("seconds") }.joined(separator: "\n")
     }
 
     @Test func listDrawsItsSteps() throws {
@@ -152,6 +152,54 @@ import Testing
         #expect(scratch.names == ["a.pannier", "x"])
     }
 
+    @Test func aNameIsWantedForWhatIsExtracted() throws {
+        let scratch = try Scratch()
+        let told = try pannier("archive", "extract", Self.steps, "150", "-o", "-", in: scratch.url)
+        #expect(told.status == 64)
+        #expect(told.errors.contains("standard output"), "\(told.errors)")
+        #expect(scratch.names == [])
+    }
+
+    /// Step 600 is in a file of number 2400.
+    @Test func aNumberOutOfANameIsSaid() throws {
+        let scratch = try Scratch()
+        let named = try pannier("archive", "extract", Self.steps, "2400", "-o", scratch.path("a"), "--no-sync")
+        #expect(named.status == 0 && named.errors.contains("step 600 is taken"), "\(named.errors)")
+        let inside = try pannier("hash", Self.steps + ":2400")
+        #expect(inside.status == 0 && inside.errors.contains("step 600 is taken"), "\(inside.errors)")
+        let numbered = try pannier("archive", "extract", Self.steps, "600", "-o", scratch.path("b"), "--no-sync")
+        #expect(numbered.status == 0 && !numbered.errors.contains("is taken"), "\(numbered.errors)")
+        #expect(try sha256(scratch.path("a")) == sha256(scratch.path("b")))
+        // Of what is left of a cut archive step 150 has the number 600 in its name.
+        let cut = try Data(contentsOf: URL(filePath: Self.steps)).prefix(4_597_553)
+        try cut.write(to: scratch.url.appending(path: "cut.pannier"))
+        let lost = try pannier("archive", "extract", scratch.path("cut.pannier"), "600", "-o", scratch.path("c"))
+        #expect(lost.status == 64, "\(lost.errors)")
+        #expect(try pannier("inspect", scratch.path("cut.pannier:600")).status != 0)
+        #expect(try pannier("archive", "extract", scratch.path("cut.pannier"), "150", "-o", scratch.path("d")).status == 0)
+        #expect(scratch.names == ["a", "b", "cut.pannier", "d"])
+    }
+
+    /// Two links to the folder they lie in are two ways on at every depth.
+    @Test(.timeLimit(.minutes(1))) func foldersWithoutAnEndAreLeftAtOnce() throws {
+        let scratch = try Scratch()
+        let folder = scratch.url.appending(path: "loop")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data("text".utf8).write(to: folder.appending(path: "x"))
+        for name in ["a", "b"] {
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.appending(path: name).path, withDestinationPath: ".")
+        }
+        let told = try pannier("archive", "create", scratch.path("a.pannier"), folder.path, "--no-sync")
+        #expect(told.status == 3)
+        #expect(told.errors.contains("too deep"), "\(told.errors)")
+        #expect(scratch.names == ["loop"])
+        // The way on may go through what is staged, which nobody has named.
+        let within = try pannier("archive", "create", folder.path + "/a.pannier", folder.path, "--no-sync")
+        #expect(within.status == 3)
+        #expect(within.errors.contains(folder.path + ": folders lie too deep"), "\(within.errors)")
+    }
+
     @Test func damageEndsInOneAndIsNamed() throws {
         let scratch = try Scratch()
         var bytes = try Data(contentsOf: URL(filePath: Self.steps))
@@ -166,5 +214,19 @@ import Testing
         let kept = ["archive", "extract", scratch.path("d.pannier"), "150", "-o", scratch.path("x"), "--keep-damaged"]
         #expect(try run(kept).status == 1)
         #expect(scratch.names == ["d.pannier", "x"])
+    }
+
+    /// The state stands at the end of the file too.
+    @Test(arguments: [0..<1088, 0..<4096, 512..<1088]) func aLostFirstPageEndsInOne(gap: Range<Int>) throws {
+        let scratch = try Scratch()
+        var bytes = try Data(contentsOf: URL(filePath: Self.steps))
+        bytes.replaceSubrange(gap, with: Data(count: gap.count))
+        try bytes.write(to: scratch.url.appending(path: "p.pannier"))
+        let told = try pannier("archive", "verify", scratch.path("p.pannier"), "--json")
+        #expect(told.status == 1)
+        #expect(try told.json()["sound_steps"] as? [Int] == [150, 300, 600, 900])
+        let out = scratch.path("x")
+        #expect(try pannier("archive", "extract", scratch.path("p.pannier"), "900", "-o", out, "--no-sync").status == 0)
+        #expect(try sha256(out) == "e4f3db6a555e2d1a2f5b938748414a5047f36fd60c90aebbcd7726eb4e71d363")
     }
 }

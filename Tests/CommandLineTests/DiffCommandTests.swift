@@ -71,6 +71,101 @@ import Testing
         #expect(try pannier("diff", run, "--tolerance", "100").status == 0)
     }
 
+    /// A safetensors file of tensors of one dimension, of four bytes a value.
+    private func write(_ tensors: [(name: String, dtype: String, words: [UInt32])], to path: String) throws {
+        var header: [String] = []
+        var bytes = Data()
+        for tensor in tensors {
+            let size = tensor.words.count * 4
+            header.append(
+                "\"\(tensor.name)\":{\"dtype\":\"\(tensor.dtype)\",\"shape\":[\(tensor.words.count)],"
+                    + "\"data_offsets\":[\(bytes.count),\(bytes.count + size)]}")
+            tensor.words.withUnsafeBytes { bytes += Data($0) }
+        }
+        let json = Data("{\(header.joined(separator: ","))}".utf8)
+        let length = withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) }
+        try (length + json + bytes).write(to: URL(filePath: path))
+    }
+
+    private func floats(_ values: [Float]) -> [UInt32] { values.map(\.bitPattern) }
+
+    /// Figures that cannot be said are null, and what is no number is called so and comes first.
+    @Test func valuesThatAreNoNumbersAreNamed() throws {
+        let scratch = try Scratch()
+        let (a, b) = (scratch.path("a.safetensors"), scratch.path("b.safetensors"))
+        try write([("bad", "F32", floats([3, 4, 0, 0])), ("far", "F32", floats([1, 1, 1, 1]))], to: a)
+        try write(
+            [("bad", "F32", floats([.nan, .nan, .nan, .infinity])), ("far", "F32", floats([9, 9, 9, 9]))], to: b)
+        let told = try pannier("diff", a, b, "--json")
+        #expect(told.status == 1)
+        let tensors = try #require(try told.json()["tensors"] as? [[String: Any]])
+        let bad = try #require(tensors.first { $0["name"] as? String == "bad" })
+        for figure in ["max_abs", "rmse", "relative_l2", "cosine"] { #expect(bad[figure] is NSNull, "\(figure)") }
+        #expect(bad["norm_a"] as? Double == 5)
+        #expect(bad["not_finite_b"] as? Int == 4)
+        #expect(bad["changed_fraction"] as? Double == 1)
+        let text = try pannier("diff", a, b).output
+        #expect(text.contains("4 values are NaN or infinite in B; relative L2"))
+        #expect(text.contains("  not finite: bad: 4 values are NaN or infinite in B"))
+        let lines = text.split(separator: "\n").map(String.init)
+        let first = try #require(lines.firstIndex { $0.hasPrefix("  bad ") })
+        #expect(first < lines.firstIndex { $0.hasPrefix("  far ") } ?? 0)
+        #expect(try pannier("diff", a, b, "--tolerance", "100").status == 1)
+        // And as the second of three steps.
+        let run = try pannier("diff", a, b, a, "--json")
+        let steps = try #require(try run.json()["steps"] as? [[String: Any]])
+        #expect(steps.map { $0["not_finite"] as? Int } == [0, 4, 0])
+        let series = try #require(try run.json()["tensors"] as? [[String: Any]])
+        #expect(series.first { $0["name"] as? String == "bad" }?["norms"] as? [Double] == [5, 0, 5])
+        #expect(try pannier("diff", a, b, a).output.contains("not finite: 4 values are NaN or infinite in b.safetensors (bad)"))
+    }
+
+    @Test func integersAreNotEqualWithinJustAnyTolerance() throws {
+        let scratch = try Scratch()
+        let (a, b) = (scratch.path("a.safetensors"), scratch.path("b.safetensors"))
+        try write([("n", "I32", [1, 2, 3, 4])], to: a)
+        try write([("n", "I32", [1, 2, 3, 14])], to: b)
+        #expect(try pannier("diff", a, b, "--tolerance", "9").status == 1)
+        #expect(try pannier("diff", a, b, "--tolerance", "10").status == 0)
+        let tensors = try #require(try pannier("diff", a, b, "--json").json()["tensors"] as? [[String: Any]])
+        #expect(tensors.first?["max_abs"] as? Double == 10)
+    }
+
+    @Test func anOptimizersStateIsToldApart() throws {
+        let scratch = try Scratch()
+        let (a, b) = (scratch.path("a.safetensors"), scratch.path("b.safetensors"))
+        try write([("w", "F32", floats([1, 1, 1, 1])), ("optimizer.state.0.exp_avg", "F32", floats([1, 1, 1, 1]))], to: a)
+        try write([("w", "F32", floats([1, 1, 1, 2])), ("optimizer.state.0.exp_avg", "F32", floats([9, 9, 9, 9]))], to: b)
+        let text = try pannier("diff", a, b, "-q").output
+        #expect(text.hasPrefix("different: 1 of 1 tensors differ"))
+        #expect(text.contains("the largest |Δ| 1.000 in w; beside the model 1 of 1 tensors differ"))
+        #expect(try pannier("diff", a, b, "--json").json()["changed"] as? Int == 2)
+        let lines = try pannier("diff", a, b).output.split(separator: "\n").map(String.init)
+        let model = try #require(lines.firstIndex { $0.hasPrefix("  w ") })
+        #expect(model < lines.firstIndex { $0.hasPrefix("  optimizer.state.0.exp_avg ") } ?? 0)
+    }
+
+    @Test func whatAStepLacksIsNamed() throws {
+        let scratch = try Scratch()
+        let (a, b) = (scratch.path("a.safetensors"), scratch.path("b.safetensors"))
+        try write([("w", "F32", floats([1, 1, 1, 1])), ("x", "F32", floats([1, 1]))], to: a)
+        try write([("x", "F32", floats([1, 1, 1]))], to: b)
+        let told = try pannier("diff", a, a, b, "--json")
+        #expect(told.status == 1)
+        let missing = try #require(try told.json()["missing"] as? [[String: Any]])
+        #expect(missing.map { $0["name"] as? String } == ["w", "x"])
+        #expect(missing.map { $0["kind"] as? String } == ["missing", "other_shape"])
+        #expect(missing.map { $0["step"] as? String } == ["b.safetensors", "b.safetensors"])
+        let text = try pannier("diff", a, a, b).output
+        #expect(text.contains("  missing: w is not in b.safetensors\n"))
+        #expect(text.contains("  shape: x is [3] in b.safetensors, [2] before\n"))
+    }
+
+    @Test func helpSaysWhatTheStatusOfATimelineIs() throws {
+        let help = try pannier("diff", "--help").output
+        #expect(!help.contains("a timeline ends with 0"))
+    }
+
     @Test func badArgumentsHaveTheirStatus() throws {
         let scratch = try Scratch()
         #expect(try pannier("diff", sample, scratch.path("nothing")).status == 3)

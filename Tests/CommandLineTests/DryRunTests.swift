@@ -34,4 +34,24 @@ import Testing
         #expect(sizes.reduce(0, +) == report["bytes"] as? Int, "\(files)")
         #expect((files.count > 1) == arguments.contains("--shard-size"))
     }
+
+    /// The headers of all parts count, and those of one type stay of one type.
+    @Test(arguments: [[], ["--pure"]]) func aTargetSizeHoldsForAllParts(_ options: [String]) throws {
+        let scratch = try Scratch()
+        #expect(try pannier("convert", sample, "-o", scratch.path("a.gguf"), "--no-sync").status == 0)
+        #expect(try pannier("split", scratch.path("a.gguf"), "-o", scratch.path("part"), "--max-tensors", "5").status == 0)
+        let first = try #require(scratch.names.first { $0.hasPrefix("part-00001") })
+        for target in stride(from: 1_600_000, through: 2_400_000, by: 200_000) {
+            let made = try run(
+                ["quantize", scratch.path(first), "-o", scratch.path("out"), "--keep-split", "--target-size", "\(target)"]
+                    + options + ["--json", "--force", "--no-sync"])
+            #expect(made.status == 0, "\(made.errors)")
+            let report = try made.json()
+            #expect(try #require(report["bytes"] as? Int) <= target)
+            #expect(report["file_type"] is String)
+            let tensors = try #require(report["tensors"] as? [[String: Any]])
+            let types = tensors.filter { ($0["shape"] as? [Int])?.count == 2 }.compactMap { $0["to"] as? String }
+            if !options.isEmpty { #expect(Set(types).count == 1, "\(types)") }
+        }
+    }
 }

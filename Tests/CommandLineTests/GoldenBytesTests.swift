@@ -66,4 +66,44 @@ private struct Golden: Decodable {
         #expect(hashes[0].count == 39)
         #expect(hashes[0] == hashes[1])
     }
+
+    /// llama-quantize writes version and file type anew for COPY too, so that both stand behind all that the source has.
+    @Test func copyOrdersTheKeysAsLlamaQuantizeDoes() throws {
+        let scratch = try Scratch()
+        #expect(try pannier("convert", sample, "-o", scratch.path("a.gguf"), "--no-sync").status == 0)
+        let made = try pannier("quantize", scratch.path("a.gguf"), "-o", scratch.path("b.gguf"), "--type", "COPY", "--no-sync")
+        #expect(made.status == 0, "\(made.errors)")
+        let bytes = try Data(contentsOf: scratch.url.appending(path: "b.gguf"))
+        func place(_ key: String) throws -> Int { try #require(bytes.range(of: Data(key.utf8))?.lowerBound) }
+        let version = try place("general.quantization_version"), type = try place("general.file_type")
+        #expect(try place("tokenizer.ggml.add_eos_token") < version)
+        #expect(version < type)
+        // A key, its type and value, and then the first tensor's length of name.
+        #expect(try place("output.weight") - type == "general.file_type".utf8.count + 4 + 4 + 8)
+    }
+
+    /// The first pattern that fits counts, whether it is in a file or on the command line.
+    @Test func typesCountInTheirOrder() throws {
+        let scratch = try Scratch()
+        try Data("attn_v=q8_0".utf8).write(to: scratch.url.appending(path: "types"))
+        let file = ["--tensor-type-file", scratch.path("types")], option = ["--tensor-type", "attn_v=q5_k"]
+        for (options, expected) in [(file + option, "Q8_0"), (option + file, "Q5_K")] {
+            let planned = try run(
+                ["quantize", sample, "-o", scratch.path("x.gguf"), "--type", "Q4_0", "--dry-run", "--json"] + options)
+            let tensors = try #require(try planned.json()["tensors"] as? [[String: Any]])
+            let value = try #require(tensors.first { $0["name"] as? String == "blk.0.attn_v.weight" })
+            #expect(value["to"] as? String == expected, "\(options)")
+        }
+    }
+
+    @Test func aMatrixThatNothingIsLeftOfIsNotNamed() throws {
+        let scratch = try Scratch()
+        let made = try pannier(
+            "quantize", sample, "-o", scratch.path("x.gguf"), "--type", "Q4_K_M", "--imatrix",
+            golden.appending(path: "imatrix.gguf").path, "--include-weights", "nothing", "--no-sync")
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(made.errors.contains("leave nothing of the importance matrix"), "\(made.errors)")
+        let bytes = try Data(contentsOf: scratch.url.appending(path: "x.gguf"))
+        #expect(bytes.range(of: Data("quantize.imatrix".utf8)) == nil)
+    }
 }

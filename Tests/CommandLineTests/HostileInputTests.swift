@@ -127,7 +127,8 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
                 let folder = scratch.url.appending(path: "model")
                 try FileManager.default.copyItem(at: URL(filePath: sample), to: folder)
                 try data.write(to: folder.appending(path: name))
-                for command in [["verify", folder.path], ["convert", folder.path, "-o", scratch.path("out.gguf"), "--no-sync"]] {
+                let convert = ["convert", folder.path, "-o", scratch.path("out.gguf"), "--no-sync"]
+                for command in [["verify", folder.path], convert] {
                     let (outcome, seconds) = try Self.limited(command + ["--threads", "2"])
                     longest = max(longest, seconds)
                     #expect([0, 1, 2].contains(outcome.status), "\(name) \(number): \(outcome.status) \(outcome.errors)")
@@ -142,6 +143,30 @@ struct HostileFile: Sendable, CustomTestStringConvertible {
             }
         }
         print("companion files; the longest answer: \(Int(longest * 1000)) ms")
+    }
+
+    /// Configs that a person may be sent: impossible numbers, and texts that steer the terminal.
+    @Test func configsThatAreGiven() throws {
+        let lit = #"{"n_embd":64,"n_head":4,"n_layer":2,"intermediate_size":128,"vocab_size":-1,"padding_multiple":MULTIPLE}"#
+        let preset = """
+            {"schema": "pannier.preset/1", "name": "x", "architecture": "\\u001b[31mllama", "layers": 4, "hidden": 256,
+             "heads": 8, "kv_heads": 2, "ffn": 512, "vocab": 1024, "context": 512}
+            """
+        let configs = [
+            (lit.replacingOccurrences(of: "MULTIPLE", with: "9223372036854775807"), "vocab_size"),
+            (lit.replacingOccurrences(of: "MULTIPLE", with: "64"), "vocab_size"), (preset, "architecture"),
+        ]
+        for (text, place) in configs {
+            let scratch = try Scratch()
+            try Data(text.utf8).write(to: scratch.url.appending(path: "given.json"))
+            for command in [["verify"], ["convert", "-o", scratch.path("out.gguf")]] {
+                let (outcome, _) = try Self.limited(command + [sample, "--config", scratch.path("given.json")])
+                #expect(outcome.status == 2, "\(command[0]) \(place): \(outcome.errors)")
+                #expect(outcome.errors.contains("given.json") && outcome.errors.contains(place), "\(outcome.errors)")
+                #expect(!(outcome.output + outcome.errors).unicodeScalars.contains { $0 == "\u{1B}" })
+            }
+            #expect(scratch.names == ["given.json"])
+        }
     }
 
     /// Files of up to 100 MB that are made of very little, and files that claim to be larger than any disk.

@@ -105,7 +105,7 @@ import Testing
         let keys: [String: Kind] = [
             "tokens": .integer, "mean_kld": .number, "max_kld": .number, "top1_agreement": .number,
             "max_abs_logit": .number, "logit_nmse": .number, "perplexity_reference": .number,
-            "perplexity_candidate": .number, "layers": .objects(layer), "hints": .list, "ok": .flag,
+            "perplexity_candidate": .number, "layers": .objects(layer), "hints": .list, "ok": .flag, "tokenizer": .text,
         ]
         let q4 = root.appending(path: "Samples/KJV-Llama-2.8M-Q4_K_M.gguf").path
         try hold("parity", keys, "parity", sample, q4, "--text", Self.text, "--chunks", "1", "--layers", "--json")

@@ -39,6 +39,37 @@ import Testing
         #expect(try pannier("verify", scratch.path("m"), "--deep").status == 0)
     }
 
+    /// The one folder that goes along: to a new folder in both ways of converting, and over an old one.
+    @Test(arguments: [["--layout", "hf-llama"], ["--layout", "keep", "--to", "pytorch"]])
+    func additionalTemplatesGoWithIt(_ arguments: [String]) throws {
+        let scratch = try Scratch()
+        let files = FileManager.default
+        try files.copyItem(atPath: sample, toPath: scratch.path("source"))
+        let (from, to) = (scratch.path("source/additional_chat_templates"), scratch.path("m/additional_chat_templates"))
+        try files.createDirectory(atPath: from + "/deeper", withIntermediateDirectories: true)
+        for name in ["tool.jinja", "rag.jinja", "notes.txt", "deeper/x.jinja"] {
+            try Data("{{ one }} \(name)".utf8).write(to: URL(filePath: from + "/" + name))
+        }
+        let command = ["convert", scratch.path("source"), "-o", scratch.path("m"), "--no-sync"] + arguments
+        let made = try run(command)
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(try files.contentsOfDirectory(atPath: to).sorted() == ["rag.jinja", "tool.jinja"])
+        #expect(try String(contentsOfFile: to + "/tool.jinja", encoding: .utf8) == "{{ one }} tool.jinja")
+
+        try Data("{{ two }}".utf8).write(to: URL(filePath: from + "/tool.jinja"))
+        try Data("{{ mine }}".utf8).write(to: URL(filePath: to + "/mine.jinja"))
+        #expect(try run(command).status == 3)
+        #expect(try String(contentsOfFile: to + "/tool.jinja", encoding: .utf8) == "{{ one }} tool.jinja")
+        let again = try run(command + ["--force"])
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try files.contentsOfDirectory(atPath: to).sorted() == ["mine.jinja", "rag.jinja", "tool.jinja"])
+        #expect(try String(contentsOfFile: to + "/tool.jinja", encoding: .utf8) == "{{ two }}")
+        // Nothing that was staged is left.
+        let left = try files.contentsOfDirectory(atPath: scratch.path("m"))
+        #expect(!left.contains { $0.hasPrefix(".") }, "\(left)")
+        #expect(scratch.names == ["m", "source"])
+    }
+
     @Test func onlyFloatsChangeTheirPrecision() throws {
         let scratch = try Scratch()
         let source = root.appending(path: "Tests/ContainersTests/Golden/dtypes.safetensors").path

@@ -52,6 +52,13 @@ import Testing
         }
     }
 
+    @Test func theOutputIsCalledThatWhereItsErrorIsNoNumber() throws {
+        let scratch = try Scratch()
+        let outcome = try pannier("parity", sample, broken(in: scratch), "--text", Self.text, "--chunks", "1", "--layers")
+        #expect(outcome.status == 1, "\(outcome.errors)")
+        #expect(outcome.output.contains("  output: ") && !outcome.output.contains("layer 4:"), "\(outcome.output)")
+    }
+
     @Test func aTextWithoutTokensIsNamed() throws {
         let scratch = try Scratch()
         try Data().write(to: scratch.url.appending(path: "empty.txt"))
@@ -77,6 +84,17 @@ import Testing
         }
         let within = try pannier("eval", sample, "--text", scratch.path("t"), "--context", "512", "--json")
         #expect(within.errors.isEmpty)
+    }
+
+    @Test func aContinuationPastTheContextIsSaidOnce() throws {
+        let ids = ([1] + (0..<504).map { 3 + $0 * 37 % 1000 }).map(String.init)
+        func warnings(_ count: Int, _ most: String) throws -> Int {
+            let outcome = try pannier("run", sample, "--ids", ids.suffix(count).joined(separator: ","), "-n", most)
+            #expect(outcome.status == 0, "\(outcome.errors)")
+            return outcome.errors.components(separatedBy: "the model's context of 512").count - 1
+        }
+        #expect(try warnings(505, "20") == 1)
+        #expect(try warnings(505, "4") == 0)
     }
 
     @Test func aLongQuestionKeepsItsEnd() throws {

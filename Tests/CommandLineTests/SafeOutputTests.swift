@@ -32,7 +32,7 @@ import Testing
         #expect(try Data(contentsOf: scratch.url.appending(path: "m.gguf")) == before)
     }
 
-    @Test(arguments: ["logits", "imatrix", "html", "svg", "matrix", "types", "config"])
+    @Test(arguments: ["logits", "imatrix", "html", "svg", "matrix", "types", "config", "diff"])
     func noFileThatIsReadIsReplaced(kind: String) throws {
         let scratch = try Scratch()
         let text = try Data(contentsOf: root.appending(path: "Samples/heldout.txt")).prefix(4000)
@@ -49,6 +49,8 @@ import Testing
             case "html", "svg": ["parity", sample, sample, "--\(kind)", scratch.path("t")] + reading
             case "matrix": quantizing + ["-o", scratch.path("m.gguf"), "--imatrix", scratch.path("m.gguf")]
             case "types": quantizing + ["-o", scratch.path("types.gguf"), "--tensor-type-file", scratch.path("types.gguf")]
+            case "diff":
+                ["diff", sample, scratch.path("model"), "--html", scratch.path("model/config.json"), "--force"]
             default: ["convert", scratch.path("model"), "-o", scratch.path("model"), "--to", "pytorch", "--force"]
             }
         func contents() throws -> [Data] {

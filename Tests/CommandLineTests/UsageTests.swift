@@ -46,6 +46,7 @@ import Testing
         Mistake("split", model, "-o", "x", "--max-tensors", "-3", says: "--max-tensors"),
         Mistake("parity", sample, model, "--text", text, "--max-kld", "-1", says: "--max-kld"),
         Mistake("parity", sample, model, "--text", text, "--html", "x", "--svg", "x", says: "--svg"),
+        Mistake("parity", sample, model, "--text", text, "--html", "x", "--svg", "./x", says: "--svg"),
         Mistake("eval", model, says: "--text"),
         Mistake("eval", model, "--text", text, "--context", "-5", says: "--context"),
         Mistake("eval", model, "--text", text, "--chunks", "99999999999999999999", says: "--chunks"),
@@ -73,8 +74,8 @@ import Testing
 
     @Test func aTextMayBeginWithADash() throws {
         let outcome = try pannier("run", Self.model, "-p", "- and", "-n", "2", "--threads", "1", in: root)
-        #expect(outcome.status == 2 || outcome.status == 0, "\(outcome.errors)")
-        #expect(!outcome.errors.contains("--help"))
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(!outcome.output.isEmpty && !outcome.errors.contains("--help"))
     }
 
     @Test func whatChangesNothingIsSaid() throws {

@@ -67,6 +67,22 @@ import Testing
         try expectRefused("IQ2_XXS", file.bytes, in: scratch) { try GGUFReader($0) }
     }
 
+    /// "é", and "e" with an accent: one text, and two names.
+    @Test func namesAreBytes() throws {
+        let scratch = Scratch()
+        let names = ["\u{e9}", "e\u{301}"]
+        var file = SmallGGUF(data: 256)
+        file.tensors = zip(names, [0, 128] as [UInt64]).map { SmallGGUF.Tensor(name: Array($0.utf8), offset: $1) }
+        let reader = try GGUFReader(scratch.write("x.gguf", file.bytes))
+        #expect(reader.tensors.map { Array($0.name.utf8) } == names.map { Array($0.utf8) })
+        let writer = try GGUFWriter(in: scratch.path, name: "y.gguf", tensors: plans(reader), metadata: [:])
+        try copy(reader, to: writer)
+        #expect(try scratch.bytes("y.gguf") == file.bytes)
+        // Metadata is kept by text: nothing is lost unsaid.
+        file.pairs = names.map { name in SmallGGUF.pair(name, 4) { $0.integer(UInt32(1)) } }
+        try expectRefused("metadata", file.bytes, in: scratch, saying: "Unicode form") { try GGUFReader($0) }
+    }
+
     @Test(arguments: ["little.gguf", "merged.gguf", "tensors-00002-of-00003.gguf"])
     func writesTheSameBytes(name: String) throws {
         let scratch = Scratch()
@@ -91,8 +107,8 @@ import Testing
         let reader = try GGUFReader(Golden.path("little.gguf"))
         let tensors = try plans(reader)
         let parts = GGUFSplit.parts(
-            GGUFSplit.spread(tensors, limit: .tensors(4)), prefix: "tensors", metadata: reader.metadata,
-            tensorCount: tensors.count, countComesLast: true)
+            GGUFSplit.spread(tensors, limit: .tensors(4), alignment: reader.alignment), prefix: "tensors",
+            metadata: reader.metadata, tensorCount: tensors.count, countComesLast: true)
         let writer = try GGUFWriter(in: scratch.path, parts: parts, tensors: tensors)
         try copy(reader, to: writer)
         #expect(writer.fileNames.count == 3)

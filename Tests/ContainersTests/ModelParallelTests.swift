@@ -86,6 +86,24 @@ private func part(_ number: Int, embeddingByRows: Bool = false, norm: Int = 8) -
         }
     }
 
+    /// What is not read is said: a buffer keeps what was in it.
+    @Test func readsThatDoNotFitAreRefused() throws {
+        let scratch = Scratch()
+        for number in 0..<2 { try write(part(number), as: "consolidated.0\(number).pth", in: scratch) }
+        let reader = try Containers.open(scratch.path)
+        for tensor in reader.tensors {
+            let count = tensor.shape.count
+            for (range, bytes) in [(0..<2, 3), (0..<2, 6), (count - 1..<count + 1, 4), (-1..<1, 4), (0..<0, 2)] {
+                var buffer = [UInt8](repeating: 0, count: bytes)
+                #expect(throws: CheckpointError.self, "\(tensor.name) \(range)") {
+                    try buffer.withUnsafeMutableBytes { try reader.read(tensor, elements: range, into: $0) }
+                }
+            }
+            var none: [UInt8] = []
+            try none.withUnsafeMutableBytes { try reader.read(tensor, elements: 0..<0, into: $0) }
+        }
+    }
+
     @Test func partsThatDoNotFit() throws {
         func refused(_ parts: [Int: [Matrix]], saying message: String, whileReading: Bool = false) throws {
             let scratch = Scratch()

@@ -4,6 +4,7 @@ import Bytes
 import Containers
 import Foundation
 import HostileFiles
+import OrderedCollections
 import Tensors
 import Testing
 
@@ -36,6 +37,43 @@ extension HostilePickle: CustomTestStringConvertible {
         #expect(!FileManager.default.fileExists(atPath: "/tmp/pannier-was-here"))
     }
 
+    /// Damage behind a call does not hide what the call was of.
+    @Test func refusalsNameWhatWasAskedFor() throws {
+        let call = Op.text("id") + Op.tuple1 + Op.reduce
+        let memo =
+            Op.proto(4) + Op.text("posix") + Op.put(1) + Op.text("system") + Op.put(2) + Op.get(1) + Op.get(2)
+            + Op.stackGlobal + call + Op.stop
+        let garbage = Op.proto() + Op.global("posix", "system") + call + [0x2F]
+        for pickle in [memo, garbage] {
+            for bytes in [TestZip(pickle: pickle).bytes, testStream(pickle: pickle), pickle] {
+                let fault = try #require(try openingFault(bytes, strict: false))
+                #expect(fault.message.hasPrefix("DANGER: the pickle asks for posix.system"), "\(fault)")
+                #expect(fault.exitStatus == 2)
+            }
+        }
+        let harmless = Op.proto() + Op.orderedDict + [0x2F]
+        #expect(try openingFault(TestZip(pickle: harmless).bytes, strict: false)?.message.contains("DANGER") == false)
+    }
+
+    /// defaultdict(int), as protocol 2 has it: the class is handed over, and may not be called.
+    @Test func plainClassesAreArguments() throws {
+        for name in ["long", "int", "unicode", "str", "bool", "float", "list", "dict"] {
+            let counts =
+                Op.global("collections", "defaultdict") + Op.global("__builtin__", name) + Op.tuple1 + Op.reduce
+                + Op.text("a") + Op.int(3) + Op.setItem
+            try withFile(TestZip(pickle: Op.dict(counts)).bytes) { path in
+                let reader = try PyTorchReader(path)
+                #expect(reader.globals.allSatisfy { $0.isAllowed })
+                #expect(reader.metadata.contains { $0.key.hasSuffix("a") && $0.value.integer == 3 }, "\(reader.metadata)")
+            }
+        }
+        for name in ["long", "str", "bool", "unicode"] {
+            let called = Op.dict(Op.global("__builtin__", name) + Op.emptyTuple + Op.reduce)
+            let fault = try #require(try openingFault(TestZip(pickle: called).bytes))
+            #expect(fault.description.contains("neither function nor class"), "\(fault)")
+        }
+    }
+
     @Test(arguments: lyingPickles)
     func liesAreRefused(_ hostile: HostilePickle) throws {
         for strict in [true, false] {
@@ -51,6 +89,25 @@ extension HostilePickle: CustomTestStringConvertible {
         #expect(try openingFault(TestZip(pickle: Op.dict(Op.tensor())).bytes) == nil)
         let stream = Op.dict(Op.tensor(storage: Op.persistentInStream(count: 6)))
         #expect(try openingFault(testStream(pickle: stream)) == nil)
+    }
+
+    /// "é", and "e" with an accent: one text, and two names. Tensors are kept by their bytes, scalars by their text.
+    @Test func namesAreBytes() throws {
+        let names = ["\u{e9}", "e\u{301}"]
+        func pickle(_ values: [[UInt8]]) -> [UInt8] {
+            let pairs = zip(names, values).flatMap { Op.text($0) + $1 }
+            return Op.proto() + Op.emptyDict + Op.mark + pairs + Op.setItems + Op.stop
+        }
+        try withFile(TestZip(pickle: pickle([Op.tensor(), Op.tensor(shape: [3, 2], strides: [2, 1])])).bytes) { path in
+            let reader = try PyTorchReader(path)
+            #expect(reader.tensors.map { Array($0.name.utf8) } == names.map { Array($0.utf8) })
+            #expect(reader.tensors.map(\.shape.dimensions) == [[2, 3], [3, 2]])
+        }
+        try withFile(TestZip(pickle: pickle([Op.int(1), Op.int(2)])).bytes) { path in
+            let reader = try PyTorchReader(path)
+            #expect(reader.metadata[names[0]]?.integer == 1)
+            #expect(reader.remarks.contains { $0.contains("Unicode form") }, "\(reader.remarks)")
+        }
     }
 
     @Test func theOffsetOfAGlobalIsWhereItStands() throws {

@@ -77,9 +77,8 @@ import Testing
 
     @Test(arguments: SmallSafetensors.hostile.indices) func refuses(_ index: Int) throws {
         let (name, header, data, message) = SmallSafetensors.hostile[index]
-        try expectRefused(name, SmallSafetensors.file(header, data: data), in: Scratch(), saying: message.isEmpty ? nil : message) {
-            try SafetensorsReader($0)
-        }
+        let bytes = SmallSafetensors.file(header, data: data)
+        try expectRefused(name, bytes, in: Scratch(), saying: message.isEmpty ? nil : message) { try SafetensorsReader($0) }
     }
 
     @Test func refusesBytesThatAreNoText() throws {
@@ -126,7 +125,10 @@ import Testing
             ("a tensor in no shard", index(good + #","d":"two.safetensors""#), "does not hold"),
             ("a tensor not listed", index(#""a":"one.safetensors","c":"two.safetensors""#), "does not list"),
             ("the wrong shard", index(#""a":"one.safetensors","b":"two.safetensors","c":"two.safetensors""#), "another shard"),
-            ("two shards with it", index(#""a":"again.safetensors","b":"one.safetensors","c":"two.safetensors""#), "two shards"),
+            (
+                "two shards with it", index(#""a":"again.safetensors","b":"one.safetensors","c":"two.safetensors""#),
+                "two shards"
+            ),
             ("a shard elsewhere", index(#""a":"../one.safetensors""#), "leaves the folder"),
             ("an absolute shard", index(#""a":"/etc/passwd""#), "leaves the folder"),
             ("a shard that is the folder", index(#""a":"..""#), "leaves the folder"),
@@ -137,12 +139,89 @@ import Testing
             ("an empty weight_map", index(""), "no tensors"),
             ("two weight_maps", Array(#"{"weight_map":{},"weight_map":{}}"#.utf8), "twice"),
             ("weight_map of numbers", index(#""a":1"#), "string"),
+            (
+                "keys without an end",
+                Array(("{" + (0..<1025).map { "\"k\($0)\":0" }.joined(separator: ",") + "}").utf8), "more than 1024 keys"
+            ),
         ]
         for (what, bytes, message) in bad {
             try expectRefused(what, bytes, in: scratch, file: name, saying: message) { try Containers.open($0) }
         }
-        try scratch.write(name, index(good + #","d":"missing.safetensors""#))
-        #expect(throws: CheckpointError.self) { try Containers.open(scratch.path(name)) }
+        try scratch.write(name, index(good + #","d":"lost.safetensors","e":"gone.safetensors""#))
+        let fault = #expect(throws: CheckpointError.self) { try Containers.open(scratch.path(name)) }
+        #expect(fault?.kind == .inputOutput)
+        #expect(fault?.message == "2 of 4 shards are missing: gone.safetensors, lost.safetensors")
+    }
+
+    /// The names of shards say which belong together, and what is not there.
+    @Test func shardsWithoutTheirIndexAreOpenedTogether() throws {
+        let scratch = Scratch()
+        func shard(_ name: String) -> [UInt8] {
+            SmallSafetensors.file("{\"\(name)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", data: 1)
+        }
+        for number in 1...3 { try scratch.write("model-0000\(number)-of-00003.safetensors", shard("t\(number)")) }
+        let reader = try Containers.open(scratch.path)
+        #expect(reader.tensors.map(\.name) == ["t1", "t2", "t3"])
+        #expect(reader.files.count == 3)
+        #expect(reader.remarks.contains { $0.contains("no index") }, "\(reader.remarks)")
+        #expect(reader.folder == scratch.path)
+        // A shard that is named stands for itself.
+        #expect(try Containers.open(scratch.path("model-00002-of-00003.safetensors")).tensors.map(\.name) == ["t2"])
+
+        try scratch.write("model-00003-of-00003.safetensors", shard("t1"))
+        let twice = #expect(throws: CheckpointError.self) { try Containers.open(scratch.path) }
+        #expect(twice?.message.contains("two shards") == true)
+        for number in [1, 3] {
+            try FileManager.default.removeItem(atPath: scratch.path("model-0000\(number)-of-00003.safetensors"))
+        }
+        let fault = #expect(throws: CheckpointError.self) { try Containers.open(scratch.path) }
+        #expect(fault?.kind == .inputOutput)
+        for name in ["model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"] {
+            #expect(fault?.message.contains(name) == true)
+        }
+        // Shards of two checkpoints are no family.
+        try scratch.write("other-00001-of-00002.safetensors", shard("a"))
+        let several = #expect(throws: CheckpointError.self) { try Containers.open(scratch.path) }
+        #expect(several?.message.contains("missing") == false)
+    }
+
+    /// "é", and "e" with an accent: one text, and two names.
+    @Test func namesAreBytes() throws {
+        let scratch = Scratch()
+        let names = ["\u{e9}", "e\u{301}"]
+        let entries = names.enumerated().map { "\"\($1)\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[\($0),\($0 + 1)]}" }
+        let header = "{" + entries.joined(separator: ",") + "}"
+        let reader = try SafetensorsReader(scratch.write("x.safetensors", SmallSafetensors.file(header, data: 2)))
+        #expect(reader.tensors.map { Array($0.name.utf8) } == names.map { Array($0.utf8) })
+        #expect(try reader.tensors.map { try reader.readAll($0) } == [[0], [1]])
+
+        // In one file, and in shards with an index.
+        for size in [nil, 1] as [UInt64?] {
+            let folder = scratch.path(size == nil ? "whole" : "shards")
+            try Paths.makeFolders(folder)
+            let writer = try SafetensorsWriter(
+                in: folder, name: "model.safetensors", tensors: plans(reader), shardSize: size)
+            try copy(reader, to: writer)
+            let back = try Containers.open(folder)
+            #expect(back.files.count == (size == nil ? 1 : 2))
+            for (name, value) in zip(names, [0, 1] as [UInt8]) {
+                let tensor = try #require(back.tensors.first { ExactText($0.name) == ExactText(name) })
+                #expect(try back.readAll(tensor) == [value])
+            }
+        }
+
+        // Metadata is kept by text: nothing is lost unsaid.
+        let metadata = "{\"__metadata__\":{\"\(names[0])\":\"1\",\"\(names[1])\":\"2\"}}"
+        try expectRefused("metadata", SmallSafetensors.file(metadata, data: 0), in: scratch, saying: "Unicode form") {
+            try SafetensorsReader($0)
+        }
+    }
+
+    @Test func sizesTogetherDoNotOverflow() throws {
+        let extent = FileExtent(file: try File(Golden.path("little.gguf")), offset: 0, count: 0)
+        let large = try TensorInfo(name: "a", dtype: .u8, shape: #require(Shape([Int.max])), extent: extent)
+        #expect([large, large].totalBytes == UInt64.max - 1)
+        #expect([large, large, large].totalBytes == UInt64.max)
     }
 
     @Test func linksOfTheCacheAreFollowed() throws {

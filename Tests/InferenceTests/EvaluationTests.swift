@@ -30,6 +30,18 @@ import Tokenizers
         #expect(throws: CheckpointError.self) { try TextChunks(tokens: [1, 2], bos: nil, context: 10) }
     }
 
+    @Test func nothingIsSaidOfPerplexityBeforeSomethingIsScored() throws {
+        let model = try LanguageModel(sample)
+        let chunks = try TextChunks(tokens: (0..<512).map { 3 + $0 % 1000 }, bos: 1, context: 512)
+        var told: [(tokens: Int, perplexity: Double?)] = []
+        let result = try Evaluator(Transformer(model.weights, threads: 2, batch: 128)).perplexity(chunks) {
+            told.append(($0, $1))
+        }
+        #expect(told.map(\.tokens) == [128, 256, 384, 512])
+        #expect(told.map { $0.perplexity == nil } == [true, true, false, false])
+        #expect(told.last?.perplexity == result.perplexity)
+    }
+
     @Test func negativeLogLikelihoodMatchesTransformers() throws {
         let reference = try Reference()
         let model = try LanguageModel(sample)
@@ -50,7 +62,8 @@ import Tokenizers
         let model = try LanguageModel(sample)
         let chunks = try TextChunks(tokens: Array(5..<25), bos: 1, context: 10)
         let writer = try NPYWriter(creating: path, rows: 20, columns: 1024)
-        let result = try Evaluator(Transformer(model.weights, threads: 2)).perplexity(chunks, logits: writer)
+        let transformer = try Transformer(model.weights, threads: 2)
+        let result = try Evaluator(transformer).perplexity(chunks, logits: writer)
         try writer.finish()
         #expect(result.tokens == 8)
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
@@ -58,7 +71,46 @@ import Tokenizers
         let length = Int(bytes[8]) + Int(bytes[9]) << 8
         #expect((10 + length) % 64 == 0)
         #expect(String(decoding: bytes[10..<10 + length], as: UTF8.self).contains("'shape': (20, 1024)"))
-        #expect(bytes.count == 10 + length + 20 * 1024 * 4)
+        try #require(bytes.count == 10 + length + 20 * 1024 * 4)
+        var expected: [Float] = []
+        for chunk in 0..<chunks.count {
+            try transformer.forward(chunks[chunk], cache: KVCache(model.config), wanted: 0..<10) { block in
+                for token in 0..<block.tokens { expected += block[token] }
+            }
+        }
+        let written = Array(bytes[(10 + length)...]).withUnsafeBytes { raw in
+            (0..<20 * 1024).map {
+                Float(bitPattern: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+            }
+        }
+        #expect(expected.count == written.count)
+        for row in 0..<20 {
+            let values = row * 1024..<(row + 1) * 1024
+            let isSame = written[values].elementsEqual(expected[values])
+            #expect(isSame, "row \(row)")
+        }
+    }
+
+    @Test func anArrayHasTheRowsThatItsHeaderSays() throws {
+        let path = temporary("array.npy")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        func append(_ values: [Float], to writer: NPYWriter) throws {
+            try values.withUnsafeBufferPointer { try writer.append($0) }
+        }
+        let writer = try NPYWriter(creating: path, rows: 2, columns: 3)
+        try append([1, 2, 3], to: writer)
+        #expect(throws: CheckpointError.self) { try writer.finish() }
+        #expect(throws: CheckpointError.self) { try append([4, 5, 6, 7], to: writer) }
+        try append([4, 5, 6], to: writer)
+        try writer.finish()
+        #expect(throws: CheckpointError.self) { try append([7], to: writer) }
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        #expect(bytes.count % 64 == 24)
+        for (rows, columns) in [(-1, 3), (3, -1), (Int.max, 2), (1 << 31, 1 << 31)] {
+            #expect(throws: CheckpointError.self) {
+                try NPYWriter(creating: temporary("none.npy"), rows: rows, columns: columns)
+            }
+        }
     }
 
     @Test func refusesTokensOutsideTheVocabulary() throws {
@@ -102,6 +154,14 @@ import Tokenizers
         defer { try? FileManager.default.removeItem(atPath: path) }
         try text.write(toFile: path, atomically: true, encoding: .utf8)
         #expect(throws: CheckpointError.self) { try ChoiceQuestion.read(path) }
+    }
+
+    @Test func aQuestionWithoutAChoiceSaysWhatIsWanted() throws {
+        let path = temporary("one.jsonl")
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try #"{"context": "a", "choices": ["b"], "answer": 0}"#.write(toFile: path, atomically: true, encoding: .utf8)
+        let error = #expect(throws: CheckpointError.self) { _ = try ChoiceQuestion.read(path) }
+        #expect(error?.expected == "at least 2 choices" && error?.found == "1" && error?.place == "line 1")
     }
 
     private func question(_ context: String, _ choices: [String]) throws -> [ChoiceQuestion] {

@@ -5,6 +5,7 @@ import Testing
 
 import Bytes
 import Inference
+import JSONText
 import Layouts
 import Tensors
 import Tokenizers
@@ -102,6 +103,18 @@ struct BrokenConversion: CustomTestStringConvertible, Sendable {
         BrokenConversion("embedding shifted by one row", layer: -1, hint: "embedding_shift") { model in
             let role = TensorRole(.tokenEmbedding)
             model.weights.matrices[role] = try model.weights.matrices[role]?.selecting(rows: [0] + Array(0..<1023))
+        },
+        BrokenConversion("embedding shifted by forty rows", layer: -1, hint: "embedding_shift") { model in
+            let role = TensorRole(.tokenEmbedding)
+            model.weights.matrices[role] = try model.weights.matrices[role]?.selecting(
+                rows: (0..<1024).map { max(0, $0 - 40) })
+        },
+        BrokenConversion("layer 1 once more in place of layer 2", layer: 2, hint: "layer_shift") { model in
+            for role in Role.allCases where role.isPerLayer {
+                let from = TensorRole(role, layer: 1), to = TensorRole(role, layer: 2)
+                if let matrix = model.weights.matrices[from] { model.weights.matrices[to] = matrix }
+                if let vector = model.weights.vectors[from] { model.weights.vectors[to] = vector }
+            }
         },
         BrokenConversion("embedding in place of the output", layer: 4, hint: nil) { model in
             model.weights.matrices[TensorRole(.output)] = model.weights.matrices[TensorRole(.tokenEmbedding)]
@@ -278,6 +291,94 @@ struct SmallModel: CustomTestStringConvertible, Sendable {
         } else {
             #expect(!report.faults.isEmpty || !report.hints.isEmpty)
         }
+    }
+
+    /// Rows that lie elsewhere are no multiple of those that should be there.
+    @Test func noRatioIsSaidOfOtherRows() throws {
+        var candidate = try LanguageModel(sample)
+        let role = TensorRole(.attnQ, layer: 1)
+        candidate.weights.matrices[role] = try candidate.weights.matrices[role]?.selecting(
+            rows: Array(32..<64) + Array(0..<32) + Array(64..<256))
+        let report = try Self.report(candidate)
+        #expect(report.firstDivergentLayer == 1)
+        let hint = try #require(report.hints.first)
+        #expect(hint.code == "rows" && hint.message.contains("64 rows"), "\(hint.message)")
+        #expect(!hint.message.contains("times"), "\(hint.message)")
+    }
+
+    // MARK: Configs
+
+    /// Said without looking at the layers, where nothing else would.
+    @Test(arguments: [("rope_base", true), ("norm_eps", false)])
+    func otherConstantsAreTriedWithoutLayers(code: String, base: Bool) throws {
+        var candidate = try LanguageModel(sample)
+        if base { candidate.weights.config.ropeTheta = 500_000 } else { candidate.weights.config.normEps = 0.5 }
+        let comparison = try ParityComparison(reference: LanguageModel(sample), candidate: candidate, threads: 2)
+        let report = try comparison.run(text: Self.text, context: 128, chunks: 1, limit: nil, layers: false)
+        #expect(!report.ok && report.layers.isEmpty)
+        let hint = try #require(report.hints.first)
+        #expect(report.hints.count == 1 && hint.code == code && hint.layer == nil, "\(hint.message)")
+        #expect(hint.before > report.limit && hint.after == 0)
+    }
+
+    @Test func otherHeadsAndWindowsAreFaultsOnlyOfAModelThatDiffers() throws {
+        func report(_ window: Int?) throws -> ParityReport {
+            var candidate = try LanguageModel(sample)
+            candidate.weights.config.slidingWindow = window
+            return try Self.report(candidate)
+        }
+        let short = try report(8)
+        #expect(short.faults == ["the configs differ in sliding window: none in the reference, 8 in the candidate"])
+        #expect(try report(4096).ok)
+    }
+
+    // MARK: Tokenizers
+
+    @Test func aBareReferenceIsReadWithTheCandidatesTokenizer() throws {
+        let bare = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        try FileManager.default.createDirectory(atPath: bare, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: bare) }
+        for name in ["config.json", "model.safetensors"] {
+            try FileManager.default.copyItem(atPath: sample + "/" + name, toPath: bare + "/" + name)
+        }
+        func report(_ reference: String, _ candidate: String) throws -> ParityReport {
+            let comparison = try ParityComparison(
+                reference: LanguageModel(reference), candidate: LanguageModel(candidate), threads: 2)
+            return try comparison.run(text: Self.text, context: 128, chunks: 1, limit: nil, layers: false)
+        }
+        let fallen = try report(bare, sample)
+        #expect(fallen.ok && fallen.tokenizer == sample)
+        #expect(try report(sample, bare).tokenizer == sample)
+        let error = #expect(throws: CheckpointError.self) { _ = try report(bare, bare) }
+        #expect(error?.message.contains("tokenizer") == true)
+    }
+
+    // MARK: Limits
+
+    /// The coarsest matrices of some of llama-quantize's types. Those of the table's are sound: none may be refused, and none
+    /// may have room for a model with K's rows in the wrong order, whose divergence in Q2_K is 1.68.
+    @Test func limitsLieAboveWhatSoundFilesHave() throws {
+        let coarsest: [String: DType] = [
+            "F16": .f16, "BF16": .bf16, "Q8_0": .q8_0, "Q6_K": .q6_K, "Q5_0": .q5_0, "Q5_1": .q5_1, "Q5_K_S": .q5_K,
+            "Q4_0": .q4_0, "Q4_1": .q4_1, "Q4_K_S": .q4_K, "IQ4_NL": .iq4_nl, "IQ4_XS": .iq4_xs, "Q3_K_S": .q3_K,
+            "IQ3_S": .iq3_s, "Q2_K": .q2_K, "TQ1_0": .tq1_0, "TQ2_0": .tq2_0, "Q1_0": .q1_0, "Q2_0": .q2_0,
+        ]
+        let table = try JSONText.read(project.appendingPathComponent("Tests/Interop/parity_table.json").path)
+        for (name, dtype) in coarsest {
+            let sound = try #require(table[name]?["mean_kld"]?.number, "\(name)")
+            let limit = ExpectedError.divergenceLimit([.f32, dtype])
+            #expect(limit > 1.25 * sound, "\(name)")
+        }
+        // With an importance matrix, from the table in Docs/Parity.md.
+        let measured: [(DType, Double)] = [
+            (.iq1_s, 0.664996), (.iq1_m, 0.57798), (.iq2_xxs, 0.381932), (.iq2_xs, 0.29594), (.iq2_s, 0.187853),
+            (.q2_K, 0.278486), (.iq3_xxs, 0.087164),
+        ]
+        for (dtype, sound) in measured {
+            let limit = ExpectedError.divergenceLimit([.q8_0, dtype])
+            #expect(limit > 2 * sound && limit < 4 * sound, "\(dtype)")
+        }
+        #expect(ExpectedError.divergenceLimit([.q6_K, .q2_K]) < 1.684)
     }
 
     // MARK: Models of other dimensions

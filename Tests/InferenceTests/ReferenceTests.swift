@@ -75,6 +75,22 @@ struct Reference {
         #expect(errors.hidden < 3e-5)
     }
 
+    /// transformers runs what is stored, and so does what is made of it.
+    @Test func aStoredOutputIsUsedWhateverTheConfigSays() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.copyItem(atPath: sample, toPath: folder)
+        let config = try String(contentsOfFile: folder + "/config.json", encoding: .utf8)
+        let tied = config.replacingOccurrences(
+            of: "\"tie_word_embeddings\": false", with: "\"tie_word_embeddings\": true")
+        #expect(tied != config)
+        try tied.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+        let source = try ModelSource(folder)
+        #expect(!source.config.tiedOutput)
+        let errors = try Self.errors(Transformer(ModelWeights(source.reader, source.match), threads: 2), step: 128)
+        #expect(errors.logits < 3e-5)
+    }
+
     @Test func bf16ArithmeticStaysClose() throws {
         let source = try ModelSource(sample)
         let transformer = try Transformer(ModelWeights(source.reader, source.match), threads: 2, compute: .bf16)

@@ -208,6 +208,127 @@ import Testing
         }
     }
 
+    /// A factor that bf16 and f32 round differently, applied as PyTorch does.
+    @Test(arguments: [Precision.source, .fixed(.f32)])
+    func factorsAreTheSimplestThatPredictEveryValue(precision: Precision) throws {
+        let names = ["model.layers.0.mlp.gate_proj.weight", "model.layers.2.self_attn.o_proj.weight"]
+        let (one, other) = (folder.file("one.safetensors"), folder.file("other.safetensors"))
+        try Sample.convert(to: one, .safetensors, layout: "hf-llama", precision: precision)
+        try FileManager.default.copyItem(atPath: one, toPath: other)
+        let wide = precision != .source
+        try change(other) { text in
+            for (name, third) in zip(names, [false, true]) {
+                func changed(_ value: Float) -> Float { third ? value / 3 : value * 0.3 }
+                text[name] = wide ? Self.floats(text[name], changed) : Self.halves(text[name], changed)
+            }
+        }
+        let changed = try difference(one, other).changed()
+        let causes = Dictionary(uniqueKeysWithValues: changed.map { ($0.name, $0.causes.map(\.sentence)) })
+        #expect(causes == [names[0]: ["B is A times 0.3"], names[1]: ["B is A divided by 3"]])
+    }
+
+    /// What looks like a factor and is noise, truncation or one number.
+    @Test func nearlyAFactorIsNone() throws {
+        let (one, other) = (folder.file("one.safetensors"), folder.file("other.safetensors"))
+        try Sample.convert(to: one, .safetensors, layout: "hf-llama", precision: .fixed(.f32))
+        try change(one) { text in
+            text["model.norm.weight"] = Self.floats(text["model.norm.weight"]) { $0 / 3 }
+            text.add("single", [3])
+            text.add("few", [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2])
+        }
+        try FileManager.default.copyItem(atPath: one, toPath: other)
+        let noisy = "model.layers.1.input_layernorm.weight"
+        try change(other) { text in
+            var sign: Float = 1
+            text[noisy] = Self.floats(text[noisy]) { value in
+                sign = -sign
+                return value * (1 + sign * 0x1p-12) * 1.0028
+            }
+            text["model.norm.weight"] = Self.floats(text["model.norm.weight"]) { value in
+                Float(bitPattern: value.bitPattern & 0xFFFF_0000)
+            }
+            text["single"] = Self.floats(text["single"]) { $0 * 2 }
+            text["few"] = Self.floats(text["few"]) { $0 * 2 }
+        }
+        let changed = try difference(one, other).changed()
+        #expect(changed.map(\.name).sorted() == ["few", noisy, "model.norm.weight", "single"])
+        for tensor in changed { #expect(tensor.causes.isEmpty, "\(tensor.name): \(tensor.causes)") }
+    }
+
+    /// Bits cut off move values of a narrow range as a factor just below 1 would.
+    @Test func bitsCutOffAreNoFactor() throws {
+        let (one, other) = (folder.file("one.safetensors"), folder.file("other.safetensors"))
+        func write(_ dtype: String, _ bytes: [UInt8], to path: String) throws {
+            let header = #"{"w":{"dtype":"\#(dtype)","shape":[32],"data_offsets":[0,\#(bytes.count)]}}"#
+            let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
+            try (length + Data(header.utf8) + Data(bytes)).write(to: URL(filePath: path))
+        }
+        // Four steps of bf16 above a third, each a little below the next one.
+        let bits = (0..<32).map { UInt32(0x3EAA_F000) + UInt32($0 % 4) << 16 }
+        try write("F32", bits.withUnsafeBytes { Array($0) }, to: one)
+        try write("BF16", bits.map { UInt16($0 >> 16) }.withUnsafeBytes { Array($0) }, to: other)
+        let tensor = try #require(try difference(one, other).changed().first)
+        #expect(tensor.causes.isEmpty, "\(tensor.causes)")
+    }
+
+    /// Bf16 values changed as single floats and rounded.
+    private static func halves(_ bytes: [UInt8], _ body: (Float) -> Float) -> [UInt8] {
+        bytes.withUnsafeBytes { raw in
+            raw.bindMemory(to: UInt16.self).map { word -> UInt16 in
+                let bits = body(Float(bitPattern: UInt32(word) << 16)).bitPattern
+                return UInt16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+            }
+        }.withUnsafeBytes { Array($0) }
+    }
+
+    /// Doubles that became floats, either way round.
+    @Test(arguments: [DType.f32, .f16, .bf16])
+    func roundingOfDoublesIsExplained(dtype: DType) throws {
+        let (one, other) = (folder.file("one.safetensors"), folder.file("other.safetensors"))
+        let values = (0..<64).map { 1 / Double($0 + 3) }
+        func write(_ dtype: DType, _ bytes: [UInt8], to path: String) throws {
+            let header = #"{"w":{"dtype":"\#(dtype.rawValue)","shape":[8,8],"data_offsets":[0,\#(bytes.count)]}}"#
+            let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
+            try (length + Data(header.utf8) + Data(bytes)).write(to: URL(filePath: path))
+        }
+        let narrow = values.map { Float($0) }.withUnsafeBytes { Array($0) }
+        try write(.f64, values.withUnsafeBytes { Array($0) }, to: one)
+        switch dtype {
+        case .f16: try write(dtype, values.map { Float16(Float($0)).bitPattern }.withUnsafeBytes { Array($0) }, to: other)
+        case .bf16:
+            let wide = values.map { Float($0).bitPattern }
+            let words = wide.map { UInt16(($0 + 0x7FFF + ($0 >> 16 & 1)) >> 16) }
+            try write(dtype, words.withUnsafeBytes { Array($0) }, to: other)
+        default: try write(dtype, narrow, to: other)
+        }
+        #expect(try difference(one, other).changed().first?.causes.map(\.sentence) == ["B is A rounded to \(dtype)"])
+        #expect(try difference(other, one).changed().first?.causes.map(\.sentence) == ["A is B rounded to \(dtype)"])
+    }
+
+    /// Rows that moved while the other side was rounded.
+    @Test func movedRowsAreKnownWhenAIsTheRoundedSide() throws {
+        let (key, square) = ("model.layers.1.self_attn.k_proj.weight", "model.layers.3.self_attn.o_proj.weight")
+        let (wide, narrow) = (try thirds(of: [key, square], as: "wide.safetensors"), folder.file("narrow.safetensors"))
+        try Sample.convert(wide, to: narrow, .safetensors, layout: "hf-llama", precision: .fixed(.bf16))
+        try change(narrow) { text in
+            let rows = Self.rows(text[key]), half = Sample.headDim / 2
+            text[key] = rows.indices.flatMap { row -> [UInt8] in
+                let place = row % Sample.headDim
+                return rows[row - place + half * (place % 2) + place / 2]
+            }
+            let old = Self.rows(text[square])
+            text[square] = (0..<Sample.columns).flatMap { column in old.flatMap { $0[2 * column..<2 * column + 2] } }
+        }
+        for (a, b, words) in [(wide, narrow, ", rounded to BF16"), (narrow, wide, ", and A is rounded to BF16 besides")] {
+            let changed = try difference(a, b).changed()
+            let causes = Dictionary(uniqueKeysWithValues: changed.map { ($0.name, $0.causes) })
+            #expect(causes[key]?.map(\.kind) == [.ropePermutation])
+            #expect(causes[square]?.map(\.kind) == [.transposed])
+            #expect(causes[key]?.first?.sentence.hasSuffix(words) == true, "\(String(describing: causes[key]))")
+            #expect(causes[square]?.first?.sentence.hasSuffix(words) == true)
+        }
+    }
+
     /// One value that is not as predicted, and nothing is claimed.
     @Test func almostACauseIsNone() throws {
         let name = "model.layers.2.self_attn.q_proj.weight", other = folder.file("other")

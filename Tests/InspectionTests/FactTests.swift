@@ -48,6 +48,51 @@ import Testing
         #expect(found.first?.contains("LORD") == true && found.first?.contains("WORD") == true, "\(found)")
     }
 
+    /// Changes members of a JSON file; nil removes one.
+    private func change(_ name: String, in folder: URL, _ members: [String: Any?]) throws {
+        let file = folder.appending(path: name)
+        var json = [String: Any]()
+        if let data = try? Data(contentsOf: file) {
+            json = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+        }
+        for (key, value) in members { json[key] = value }
+        try JSONSerialization.data(withJSONObject: json).write(to: file)
+    }
+
+    @Test func whatATokenizerAddsIsCompared() throws {
+        let found = try facts { folder in
+            try change(
+                "tokenizer_config.json", in: folder,
+                ["add_bos_token": false, "add_eos_token": true, "chat_template": "{{ messages }}"])
+            try change("generation_config.json", in: folder, ["eos_token_id": [2, 7]])
+            try change("added_tokens.json", in: folder, ["<|im_start|>": 1023])
+        }
+        for key in [
+            "config generation eos_token_id: 2 / 2, 7", "tokenizer token 1023: ", "tokenizer add_bos_token: true / false",
+            "tokenizer add_eos_token: false / true", "tokenizer chat_template",
+        ] {
+            #expect(found.contains { $0.hasPrefix(key) }, "\(key) in \(found)")
+        }
+        #expect(found.count == 5, "\(found)")
+    }
+
+    /// Tokens added in the place of others, a template, two ends: a GGUF and what comes back of it say no other tokenizer.
+    @Test func conversionsHaveTheirSourcesTokenizer() throws {
+        let changed = folder.file("changed")
+        try FileManager.default.copyItem(atPath: Sample.folder, toPath: changed)
+        let place = URL(filePath: changed)
+        try change(
+            "tokenizer_config.json", in: place, ["chat_template": "{{ messages }}", "add_eos_token": true])
+        try change("added_tokens.json", in: place, ["<|im_start|>": 1023, "<|outside|>": 1030])
+        let (gguf, back) = (folder.file("changed.gguf"), folder.file("back"))
+        try Sample.convert(changed, to: gguf, .gguf, layout: "gguf-llama")
+        try Sample.convert(gguf, to: back, .safetensors, layout: "hf-llama")
+        for (one, other) in [(changed, gguf), (gguf, back), (changed, back)] {
+            let facts = try difference(one, other).facts.filter { $0.subject == .tokenizer }
+            #expect(facts.isEmpty, "\(facts)")
+        }
+    }
+
     @Test func metadataIsCompared() throws {
         let found = try facts { folder in
             let file = folder.appending(path: "model.safetensors")

@@ -32,7 +32,8 @@ def compare(what, a, b, left, right):
             exact = key in ("max_abs", "changed_values", "sign_flips", "histogram")
             # A cosine is what is left of terms that cancel: its error is one of 1.
             scale = 1 if key == "cosine" or exact else abs(value)
-            if ours != value if exact else abs(ours - value) > 1e-12 * scale:
+            # A NaN on either side is not within anything.
+            if ours != value if exact else not abs(ours - value) <= 1e-12 * scale:
                 sys.exit(f"FAILED: {what}: {key} of {name} is {ours}, PyTorch's {value}")
     check(f"{what}: {len(tensors)} tensors", len(tensors) == len(left))
 

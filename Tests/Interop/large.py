@@ -9,10 +9,8 @@ import tempfile
 from pathlib import Path
 
 import torch
+from common import ROOT, check, pannier
 from safetensors import safe_open
-
-ROOT = Path(__file__).resolve().parents[2]
-BUILT = ROOT / ".build/release"
 
 
 def main():
@@ -20,16 +18,16 @@ def main():
         work = Path(folder)
         subprocess.run(["swift", "build", "-c", "release", "--product", "pannier-synthesize"], cwd=ROOT, check=True,
                        stdout=subprocess.DEVNULL)
-        subprocess.run([BUILT / "pannier-synthesize", "--dtype", "f32", "-o", work / "hf"], check=True)
-        subprocess.run([BUILT / "pannier", "convert", work / "hf", "-o", work / "large.bin", "--no-sync"], check=True)
+        synthesize = ROOT / ".build/release/pannier-synthesize"
+        subprocess.run([synthesize, "--dtype", "f32", "-o", work / "hf"], check=True)
+        pannier("convert", work / "hf", "-o", work / "large.bin", "--no-sync")
         size = (work / "large.bin").stat().st_size
-        assert size > 1 << 32, size
+        check(f"a zip of {size:,} bytes", size > 1 << 32)
         loaded = torch.load(work / "large.bin", weights_only=True, mmap=True)
         with safe_open(work / "hf/model.safetensors", "pt") as source:
-            assert set(source.keys()) == set(loaded)
-            for name in source.keys():
-                assert torch.equal(loaded[name], source.get_tensor(name)), name
-        print(f"{len(loaded)} tensors in a zip of {size:,} bytes, each as in the safetensors file")
+            check("the names of the safetensors file", set(source.keys()) == set(loaded))
+            check(f"{len(loaded)} tensors, each as in the safetensors file",
+                  all(torch.equal(loaded[name], source.get_tensor(name)) for name in source.keys()))
 
 
 main()

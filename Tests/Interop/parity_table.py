@@ -14,24 +14,15 @@ import hashlib
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PANNIER = ROOT / ".build/release/pannier"
-SAMPLE = ROOT / "Samples/KJV-Llama-2.8M"
+from common import ROOT, SAMPLE, pannier
+
 PEER = json.loads((pathlib.Path(__file__).parent / "parity_table.json").read_text())
 UNROUNDED = {"F32", "F16", "BF16"}
 COLUMNS = ["format", "perplexity", "llama.cpp's", "difference", "mean KL divergence", "llama.cpp's",
            "same likeliest token", "llama.cpp's"]
-
-
-def pannier(*arguments, folder, status=(0,)):
-    done = subprocess.run([PANNIER, *map(str, arguments)], capture_output=True, text=True, cwd=folder)
-    if done.returncode not in status:
-        sys.exit(f"pannier {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stderr}")
-    return done.stdout
 
 
 def main():
@@ -73,7 +64,8 @@ def main():
     for fault in faults:
         print(f"FAIL {fault}", file=sys.stderr)
     worst = max(abs(figures[entry]["perplexity"] / peer["perplexity"] - 1) for entry, peer in PEER.items())
-    print(f"{len(rows)} files, {len(faults)} faults; perplexities at most {100 * worst:.3f} % from llama.cpp's", file=sys.stderr)
+    print(f"{len(rows)} files, {len(faults)} faults; perplexities at most {100 * worst:.3f} % from llama.cpp's",
+          file=sys.stderr)
     sys.exit(1 if faults else 0)
 
 

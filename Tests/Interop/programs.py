@@ -5,7 +5,6 @@ carried it there. Run by `make interop`, which sets the virtual environment up.
 """
 
 import glob
-import hashlib
 import os
 import pathlib
 import subprocess

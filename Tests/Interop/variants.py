@@ -18,6 +18,7 @@ from pathlib import Path
 warnings.filterwarnings("ignore")
 
 import gguf
+import tokenizers
 import torch
 import transformers
 import xllamacpp
@@ -57,6 +58,24 @@ def make(kind, more, extra, folder):
         shutil.copy(SAMPLE / name, folder / name)
     if extra:
         (folder / "added_tokens.json").write_text(json.dumps({f"<extra{i}>": 1024 + i for i in range(extra)}))
+
+
+def byte_level(first, folder):
+    """A byte-level BPE whose control tokens have the first ids, as SmolLM's, or follow the vocabulary, as Llama 3's."""
+    controls = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=600, special_tokens=controls if first else [], show_progress=False,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator([Path(__file__).read_text()], trainer)
+    tokenizer.add_special_tokens(controls)
+    (folder / "tokenizer.model").unlink()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        dict(tokenizer_class="PreTrainedTokenizerFast", bos_token=controls[0], eos_token=controls[2], add_bos_token=False)))
+    return tokenizer
 
 
 def load(folder):
@@ -136,6 +155,20 @@ def main():
                 difference = (network(torch.tensor([IDS]))[0].double() - expected).abs().max()
             check("litgpt's folder from the GGUF: the same logits", difference < 1e-4)
             shutil.rmtree(lit)
+
+        print("vocabularies of byte-level BPE")
+        for title, first in (("control tokens with the first ids", True), ("control tokens behind the vocabulary", False)):
+            source = work / f"bpe-{first}"
+            source.mkdir()
+            make(transformers.LlamaConfig, dict(bos_token_id=0, eos_token_id=2) if first else {}, 0, source)
+            tokenizer = byte_level(first, source)
+            pannier("convert", source, "-o", work / "bpe.gguf", "--dtype", "f32", "--force")
+            pannier("convert", work / "bpe.gguf", "-o", work / "bpe", "--dtype", "bf16", "--force")
+            back = transformers.AutoTokenizer.from_pretrained(work / "bpe")
+            check(f"{title}: every token has its id", back.get_vocab() == tokenizer.get_vocab())
+            text = "<|im_start|>user\nfor tensor in the file: naïve?<|im_end|>"
+            same = back(text, add_special_tokens=False).input_ids == tokenizer.encode(text, add_special_tokens=False).ids
+            check(f"{title}: the same ids of a text", same)
 
         print("Meta's model-parallel parts, cut and saved by torch")
         whole = work / "meta"

@@ -176,8 +176,10 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func silenceMeansWhatTransformersTakesItFor() throws {
-        let bare =
-            #"{"model_type": "TYPE", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 9}"#
+        let bare = """
+            {"model_type": "TYPE", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 8,
+             "vocab_size": 9}
+            """
         let llama = try read(bare.replacingOccurrences(of: "TYPE", with: "llama")).config
         #expect(llama.kvHeads == 4 && llama.normEps == 1e-6 && llama.context == 2048 && !llama.qkvBias)
         #expect(try read(bare.replacingOccurrences(of: "TYPE", with: "qwen2")).config.qkvBias)
@@ -291,7 +293,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
              "vocab_size": 9, "sliding_window": 16}
             """
         for (type, window) in [("llama", nil), ("mistral", 16)] as [(String, Int?)] {
-            #expect(try read(text.replacingOccurrences(of: "TYPE", with: type), as: "config.json").config.slidingWindow == window)
+            let config = try read(text.replacingOccurrences(of: "TYPE", with: type)).config
+            #expect(config.slidingWindow == window)
         }
     }
 
@@ -302,7 +305,8 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
         #""model_type": "mistral", "sliding_window": -5"#, #""max_position_embeddings": 9223372036854775807"#,
     ]) func numbersBeyondReasonAreRefused(_ member: String) throws {
         let text = """
-            {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 4, "vocab_size": 9, \(member)}
+            {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 4, "vocab_size": 9,
+             \(member)}
             """
         #expect(throws: CheckpointError.self) { try read(text, as: "config.json") }
     }
@@ -321,14 +325,33 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
     }
 
     @Test func paddedVocabularyIsWhatTheEmbeddingHas() throws {
-        let text =
-            #"{"name": "x", "vocab_size": 32003, "padding_multiple": 64, "n_layer": 1, "n_head": 2, "n_embd": 8, "intermediate_size": 4}"#
+        let text = """
+            {"name": "x", "vocab_size": 32003, "padding_multiple": 64, "n_layer": 1, "n_head": 2, "n_embd": 8,
+             "intermediate_size": 4}
+            """
         #expect(try read(text, as: "lit_config.json").config.vocab == 32064)
         #expect(
             try read(
                 text.replacingOccurrences(of: "\"name\"", with: "\"padded_vocab_size\": 32003, \"name\""),
                 as: "lit_config.json"
             ).config.vocab == 32003)
+    }
+
+    /// Whatever their sum would be: the rows that it gives are none that a model has.
+    @Test(arguments: [
+        ("vocab_size", -1, 64), ("vocab_size", -1, .max), ("vocab_size", .min, .max), ("vocab_size", 0, 64),
+        ("vocab_size", .max, 64), ("vocab_size", 1 << 20 + 1, 64), ("padding_multiple", 100, .max),
+        ("padding_multiple", 100, -1), ("padding_multiple", 100, 0), ("padding_multiple", 100, .min),
+    ] as [(String, Int, Int)]) func sizesOfAVocabularyThatCannotBe(key: String, vocab: Int, padding: Int) throws {
+        let text = """
+            {"n_embd": 64, "n_head": 4, "n_layer": 2, "intermediate_size": 128, "vocab_size": \(vocab),
+             "padding_multiple": \(padding)}
+            """
+        #expect {
+            try read(text, as: "lit_config.json")
+        } throws: {
+            ($0 as? CheckpointError)?.place == key
+        }
     }
 
     @Test func otherFamiliesOfLitGPTAreRefused() throws {
@@ -394,6 +417,36 @@ func read(_ text: String, as name: String = "config.json") throws -> ConfigFile 
             var wrong = metadata
             wrong[key] = value
             #expect(throws: CheckpointError.self, "\(key)") { try ConfigFile(gguf: wrong, path: "x.gguf") }
+        }
+    }
+
+    /// The architecture names GGUF's keys and stands in reports: it is one of those that are carried, as in a GGUF.
+    @Test func aPresetsArchitectureIsOneThatIsCarried() throws {
+        func preset(_ architecture: String) throws -> ModelConfig {
+            try read(
+                """
+                {"schema": "pannier.preset/1", "name": "x", "architecture": "\(architecture)", "layers": 1, "hidden": 8,
+                 "heads": 2, "ffn": 4, "vocab": 9}
+                """
+            ).config
+        }
+        for known in ["llama", "mistral", "qwen2"] { #expect(try preset(known).architecture == known) }
+        for unknown in ["gpt2", "", "Llama", "\\u001b[31mllama", "llama\\n"] {
+            #expect {
+                try preset(unknown)
+            } throws: {
+                let error = $0 as? CheckpointError
+                return error?.kind == .unsupported && error?.place == "architecture"
+            }
+        }
+    }
+
+    /// Whoever is refused reads everything that would have been taken.
+    @Test func aRefusedArchitectureIsToldWhatIsCarried() throws {
+        #expect {
+            try ConfigFile(gguf: ["general.architecture": .string("gpt2")], path: "x.gguf")
+        } throws: {
+            ($0 as? CheckpointError)?.expected == "llama, mistral, qwen2"
         }
     }
 

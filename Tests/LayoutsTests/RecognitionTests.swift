@@ -30,7 +30,8 @@ import Testing
         }
         #expect(
             try explanation("litgpt-tinyllama")
-                == "Lit-GPT, TinyLlama's fork: transformer.h.N.mlp.swiglu.w1 found; QKV interleaved in 4 groups; Q and K rows in halves"
+                == "Lit-GPT, TinyLlama's fork: transformer.h.N.mlp.swiglu.w1 found; QKV interleaved in 4 groups; "
+                + "Q and K rows in halves"
         )
         #expect(
             try explanation("litgpt", prefix: "model.").contains(
@@ -126,6 +127,23 @@ import Testing
         }
         let untied = try Layouts.recognise(tensors, config: Preset.named(Self.sample).config)
         #expect(untied.missing.map(\.name) == ["output.weight"])
+    }
+
+    @Test func aStoredOutputIsTheModelsWhateverTheConfigSays() throws {
+        let untied = try Preset.named(Self.sample).config
+        var config = untied
+        config.tiedOutput = true
+        let tensors = try storedTensors(Layouts.named("hf-llama"), untied)
+        let match = try Layouts.recognise(tensors, config: config)
+        #expect(match.isComplete && match.config == untied)
+        #expect(match.stores(TensorRole(.output)) && TensorRole.all(in: match.config).contains(TensorRole(.output)))
+        let output = try #require(tensors.firstIndex { $0.name == "lm_head.weight" })
+        #expect(match.rows(of: TensorRole(.output))?.whole == output)
+        // One in another shape cannot be used, and is no output.
+        var misshapen = tensors
+        misshapen[output] = NamedShape(name: "lm_head.weight", shape: try #require(Shape([3, 256])))
+        let wrong = try Layouts.recognise(misshapen, config: config)
+        #expect(wrong.config.tiedOutput && wrong.misshapen.count == 1)
     }
 
     @Test func litGPTAlwaysStoresTheOutput() throws {

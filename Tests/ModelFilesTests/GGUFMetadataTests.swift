@@ -25,7 +25,7 @@ struct Variant: CustomTestStringConvertible, Sendable {
         let dtype = try #require(json["dtype"]?.string.flatMap { DType(rawValue: $0.uppercased()) })
         let fileType = try #require(GGUFFileType(dtype))
         let built = try GGUFMetadataBuilder(
-            config: dimensions, folder: ModelFolder(beside: folder.url.path), modelName: json["model_name"]?.string,
+            config: dimensions, folder: ModelFolder(reading: folder.url.path), modelName: json["model_name"]?.string,
             fileType: fileType, parameters: json["parameters"]?.integer ?? 0
         ).build()
         return (built.metadata, built.warnings, dimensions)
@@ -132,7 +132,7 @@ struct Variant: CustomTestStringConvertible, Sendable {
         try folder.write("tokenizer.model", "@kjv.model")
         try folder.write("generation_config.json", ["bos_token_id": 1, "eos_token_id": 2, "max_length": 512])
         let built = try GGUFMetadataBuilder(
-            config: modelConfig(Self.config), folder: ModelFolder(beside: folder.url.path), fileType: .f16,
+            config: modelConfig(Self.config), folder: ModelFolder(reading: folder.url.path), fileType: .f16,
             parameters: 2_754_816
         ).build()
         #expect(built.warnings.isEmpty)

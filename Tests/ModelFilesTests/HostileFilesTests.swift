@@ -23,7 +23,7 @@ import Testing
         let folder = try TemporaryFolder()
         for (name, content) in files { try folder.write(name, content) }
         let built = try GGUFMetadataBuilder(
-            config: config, folder: ModelFolder(beside: folder.url.path), fileType: .f16, parameters: 1
+            config: config, folder: ModelFolder(reading: folder.url.path), fileType: .f16, parameters: 1
         ).build()
         return (built.metadata, built.warnings)
     }
@@ -144,7 +144,7 @@ import Testing
             for damaged in [Array(config[..<index]), config.enumerated().map { $0.offset == index ? $0.element ^ 0x10 : $0.element }] {
                 try Data(damaged).write(to: target)
                 _ = try? GGUFMetadataBuilder(
-                    config: Self.config, folder: ModelFolder(beside: folder.url.path), fileType: .f16, parameters: 1
+                    config: Self.config, folder: ModelFolder(reading: folder.url.path), fileType: .f16, parameters: 1
                 ).build()
             }
         }

@@ -31,7 +31,7 @@ import Tokenizers
         try folder.write("config.json", .object(config))
         for file in files { try Data(file.bytes).write(to: folder.url.appending(path: file.name)) }
         let back = try GGUFMetadataBuilder(
-            config: dimensions, folder: ModelFolder(beside: folder.url.path), fileType: .f16, parameters: 1
+            config: dimensions, folder: ModelFolder(reading: folder.url.path), fileType: .f16, parameters: 1
         ).build().metadata
 
         for (key, value) in metadata where key.hasPrefix("tokenizer.") || key.hasPrefix("general.sampling.") {
@@ -74,6 +74,41 @@ import Tokenizers
         #expect(config["tokenizer_class"]?.string == "LlamaTokenizer")
         #expect(config["added_tokens_decoder"]?["1024"]?["special"]?.bool == true)
         #expect(config["added_tokens_decoder"]?["1026"]?["special"]?.bool == false)
+    }
+
+    /// The `tokenizers` library numbers added tokens itself unless the vocabulary has them: SmolLM's come first.
+    @Test func everyTokenKeepsItsID() throws {
+        func tokenizer(_ tokens: [String], _ types: [Int32]) throws -> (json: JSONValue, warnings: [String]) {
+            let metadata: Metadata = [
+                "tokenizer.ggml.model": .string("gpt2"), "tokenizer.ggml.pre": .string("gpt-2"),
+                "tokenizer.ggml.tokens": .array(.strings(tokens)), "tokenizer.ggml.token_type": .array(.i32(types)),
+                "tokenizer.ggml.merges": .array(.strings(["a b"])),
+            ]
+            let (files, warnings) = try HuggingFaceFiles.files(from: metadata)
+            return (try JSONText.parse(try #require(files.first { $0.name == "tokenizer.json" }?.bytes)), warnings)
+        }
+        func ids(_ json: JSONValue) -> [Int] { (json["added_tokens"]?.array ?? []).compactMap { $0["id"]?.integer } }
+
+        let first = try tokenizer(["<|x|>", "<|y|>", "a", "b", "ab"], [3, 3, 1, 1, 1])
+        let all: JSONValue = ["<|x|>": 0, "<|y|>": 1, "a": 2, "b": 3, "ab": 4]
+        #expect(first.json["model"]?["vocab"] == all)
+        #expect(ids(first.json) == [0, 1])
+
+        let last = try tokenizer(["a", "b", "ab", "<|x|>", "<|y|>"], [1, 1, 1, 3, 4])
+        let own: JSONValue = ["a": 0, "b": 1, "ab": 2]
+        #expect(last.json["model"]?["vocab"] == own)
+        #expect(ids(last.json) == [3, 4])
+
+        let both = try tokenizer(["<|x|>", "a", "b", "ab", "<|y|>"], [3, 1, 1, 1, 3])
+        let across: JSONValue = ["<|x|>": 0, "a": 1, "b": 2, "ab": 3, "<|y|>": 4]
+        #expect(both.json["model"]?["vocab"] == across)
+
+        // What follows a token that is there twice would move up by one.
+        let twice = try tokenizer(["a", "b", "ab", "b", "<|x|>"], [1, 1, 1, 1, 3])
+        let gap: JSONValue = ["a": 0, "b": 1, "ab": 2, "<|x|>": 4]
+        #expect(twice.json["model"]?["vocab"] == gap)
+        #expect(twice.warnings.contains { $0.contains("token 3 is there twice") })
+        for one in [first, last, both] { #expect(one.warnings.isEmpty) }
     }
 
     /// Vocabularies that came from a tokenizer.json have no scores.
@@ -129,7 +164,7 @@ import Tokenizers
         let folder = try TemporaryFolder()
         try folder.write("tokenizer.model", "@kjv.model")
         let files = HuggingFaceFiles.missing(
-            from: try ModelFolder(beside: folder.url.path),
+            from: try ModelFolder(reading: folder.url.path),
             config: ModelConfig(layers: 4, hidden: 256, heads: 8, ffn: 512, vocab: 1024))
         #expect(files.map(\.name) == ["tokenizer_config.json", "generation_config.json"])
         let config = try JSONText.parse(files[0].bytes)
@@ -142,9 +177,51 @@ import Tokenizers
         try folder.write("generation_config.json", ["eos_token_id": 2])
         #expect(
             HuggingFaceFiles.missing(
-                from: try ModelFolder(beside: folder.url.path),
+                from: try ModelFolder(reading: folder.url.path),
                 config: ModelConfig(layers: 4, hidden: 256, heads: 8, ffn: 512, vocab: 1024)
             ).isEmpty)
+    }
+
+    /// generation_config.json names other tokens than tokenizer.model: all files that are made follow the former.
+    @Test func filesNameTheSameTokensWhereSourcesDisagree() throws {
+        let place = try TemporaryFolder()
+        try place.write("tokenizer.model", "@kjv.model")
+        try place.write("generation_config.json", ["bos_token_id": 4, "eos_token_id": [5, 2]])
+        let folder = try ModelFolder(reading: place.url.path)
+        let pieces = try #require(folder.sentencePiece?.pieces)
+        let unsaid = ModelConfig(layers: 4, hidden: 256, heads: 8, ffn: 512, vocab: 1024)
+        let completed = folder.completing(unsaid)
+        #expect(completed.bosToken == 4)
+        #expect(completed.eosTokens == [5, 2])
+        for config in [unsaid, completed] {
+            let files = HuggingFaceFiles.missing(from: folder, config: config)
+            #expect(files.map(\.name) == ["tokenizer_config.json"])
+            let made = try JSONText.parse(try #require(files.first?.bytes))
+            #expect(made["bos_token"]?.string == pieces[4].text)
+            #expect(made["eos_token"]?.string == pieces[5].text)
+        }
+        // What the config says itself counts more than anything beside it.
+        var own = unsaid
+        (own.bosToken, own.eosTokens) = (6, [7])
+        let files = HuggingFaceFiles.missing(from: folder, config: folder.completing(own))
+        let made = try JSONText.parse(try #require(files.first?.bytes))
+        #expect(made["bos_token"]?.string == pieces[6].text)
+        #expect(made["eos_token"]?.string == pieces[7].text)
+    }
+
+    /// A config.json that says no tokens stays silent; the files that have to name them take the tokenizer's.
+    @Test func aSilentConfigIsLeftSilent() throws {
+        let place = try TemporaryFolder()
+        try place.write("tokenizer.model", "@kjv.model")
+        try place.write("config.json", ["model_type": "llama"])
+        let folder = try ModelFolder(reading: place.url.path)
+        let config = ModelConfig(layers: 4, hidden: 256, heads: 8, ffn: 512, vocab: 1024)
+        #expect(folder.completing(config) == config)
+        let files = HuggingFaceFiles.missing(from: folder, config: folder.completing(config))
+        #expect(files.map(\.name) == ["tokenizer_config.json", "generation_config.json"])
+        #expect(try JSONText.parse(files[0].bytes)["eos_token"]?.string == "</s>")
+        let generation: JSONValue = ["bos_token_id": 1, "eos_token_id": 2]
+        #expect(try JSONText.parse(files[1].bytes) == generation)
     }
 
     @Test func companionsAreFoundByName() throws {
@@ -154,5 +231,46 @@ import Tokenizers
         }
         #expect(Companions.present(in: folder.url.path) == ["tokenizer.model", "README.md", "LICENSE"])
         #expect(Companions.present(in: folder.url.appending(path: "missing").path).isEmpty)
+    }
+
+    /// Templates have the one folder that goes along; what else lies in it or below does not.
+    @Test func additionalTemplatesAreFound() throws {
+        let folder = try TemporaryFolder()
+        #expect(try Companions.templates(in: folder.url.path).isEmpty)
+        let templates = folder.url.appending(path: Companions.templateFolder)
+        for below in ["deeper", "a folder.jinja"] {
+            try FileManager.default.createDirectory(
+                at: templates.appending(path: below), withIntermediateDirectories: true)
+        }
+        for name in ["tool.jinja", "rag.jinja", "notes.txt", "deeper/x.jinja"] {
+            try folder.write("\(Companions.templateFolder)/\(name)", .string(name))
+        }
+        try folder.write("tokenizer.model", "@kjv.model")
+        #expect(try Companions.templates(in: folder.url.path).map(\.name) == ["rag.jinja", "tool.jinja"])
+        #expect(Companions.present(in: folder.url.path) == ["tokenizer.model"])
+        #expect(
+            Companions.paths(in: folder.url.path).map { String($0.dropFirst(folder.url.path.count + 1)) }
+                == ["tokenizer.model", "additional_chat_templates/rag.jinja", "additional_chat_templates/tool.jinja"])
+        let read = try ModelFolder(reading: folder.url.path)
+        #expect(read.additionalTemplates.map(\.name) == ["rag", "tool"])
+        #expect(read.additionalTemplates.map(\.template) == ["rag.jinja", "tool.jinja"])
+    }
+    /// A few hundred templates of the largest size would fill the memory.
+    @Test func templatesAreBoundedTogether() throws {
+        let folder = try TemporaryFolder()
+        let templates = folder.url.appending(path: Companions.templateFolder)
+        try FileManager.default.createDirectory(at: templates, withIntermediateDirectories: true)
+        for name in ["a.jinja", "b.jinja"] {
+            let path = templates.appending(path: name)
+            try Data().write(to: path)
+            let file = try FileHandle(forWritingTo: path)
+            // Nothing but a hole.
+            try file.truncate(atOffset: 9 << 20)
+            try file.close()
+        }
+        #expect(throws: CheckpointError.self) { try Companions.templates(in: folder.url.path) }
+        #expect(throws: CheckpointError.self) { try ModelFolder(reading: folder.url.path) }
+        try FileManager.default.removeItem(at: templates.appending(path: "b.jinja"))
+        #expect(try Companions.templates(in: folder.url.path).map(\.bytes.count) == [9 << 20])
     }
 }

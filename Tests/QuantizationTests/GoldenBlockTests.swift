@@ -190,10 +190,12 @@ struct GoldenFile: Decodable {
             bytes[at + offset + 5] = 0xC0
             bytes[at + offset + 7] = 0x70
             #expect(bytes.withUnsafeBytes { format.firstInvalidBlock(in: $0) } == 3)
-        case .elements:
-            bytes[at + format.blockBytes - 1] = 0x7F
-            bytes[at + format.blockBytes - 2] = 0xF0
-            #expect(bytes.withUnsafeBytes { format.firstInvalidBlock(in: $0) } == 3)
+            // Each of the exponent's bits counts, whichever word it is in.
+            for (place, bit) in [(5, 0x80), (5, 0x40), (7, 0x10), (7, 0x20), (7, 0x40)] as [(Int, UInt8)] {
+                bytes[at + offset + place] ^= bit
+                #expect(bytes.withUnsafeBytes { format.firstInvalidBlock(in: $0) } == nil)
+                bytes[at + offset + place] ^= bit
+            }
         case .none:
             break
         }

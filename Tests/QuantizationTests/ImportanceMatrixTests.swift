@@ -45,6 +45,23 @@ import Testing
         for bytes in damaged { #expect(throws: CheckpointError.self) { try read(bytes) } }
     }
 
+    /// A sparse file claims whatever it likes; what no model has is refused before it is read.
+    @Test func refusesMoreThanAModelHas() throws {
+        let most = ImportanceMatrix.Allowance.entry
+        let path = NSTemporaryDirectory() + "matrix-\(UInt64.random(in: 0 ... .max)).dat"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        for length in [most + 1, Int(Int32.max)] {
+            let head = integer(1) + integer(1) + [65] + integer(1) + integer(Int32(length))
+            try Data(head).write(to: URL(fileURLWithPath: path))
+            try FileHandle(forWritingTo: URL(fileURLWithPath: path)).truncate(atOffset: UInt64(head.count + 4 * length))
+            let error = #expect(throws: CheckpointError.self) { try ImportanceMatrix(dat: File(path)) }
+            #expect(error?.kind == .malformed && error?.file == path && error?.place == "A" && error?.found == "\(length)")
+        }
+        var allowance = ImportanceMatrix.Allowance()
+        for number in 0..<ImportanceMatrix.Allowance.total / most { try allowance.take(most, for: "\(number)") }
+        #expect(throws: CheckpointError.self) { try allowance.take(1, for: "more") }
+    }
+
     @Test func sumsAreDividedByCounts() throws {
         var matrix = ImportanceMatrix()
         try matrix.add(name: "experts", sums: [2, 4, 6, 8], counts: [2, 0])

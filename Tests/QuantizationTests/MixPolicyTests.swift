@@ -187,6 +187,31 @@ struct GoldenModel {
             #expect(!decisions[0].needsMatrix && !decisions[2].needsMatrix)
         }
     }
+
+    /// The embedding and the output are spared, but for types that ggml cannot make without a matrix.
+    @Test func outputsNeedAMatrixWhereNothingElseDoes() throws {
+        for (type, needs) in [
+            (DType.iq1_s, true), (.iq2_xxs, true), (.iq2_xs, true), (.iq1_m, false), (.iq2_s, false), (.iq3_xxs, false),
+        ] {
+            var options = MixOptions(fileType: .q4_K_M)
+            options.outputType = type
+            options.embeddingType = type
+            let decisions = try MixPolicy(options, model: Self.model).decide(Self.tensors)
+            #expect(decisions[0].needsMatrix == needs && decisions[2].needsMatrix == needs, "\(type)")
+            #expect(BlockFormat.of(type)?.needsMatrix == true)
+            options = MixOptions(fileType: .q4_K_M)
+            options.overrides = [TypeOverride(pattern: "attn_v", type: type)]
+            #expect(try MixPolicy(options, model: Self.model).decide(Self.tensors)[4].needsMatrix, "\(type)")
+        }
+    }
+
+    @Test func aTypeWithoutFallbackIsRefused() throws {
+        let odd = [MixTensor(name: "blk.0.attn_q.weight", shape: [4, 96], type: .f32)]
+        #expect(throws: CheckpointError.self) { try MixPolicy(MixOptions(fileType: .q1_0), model: Self.model).decide(odd) }
+        #expect(try MixPolicy(MixOptions(fileType: .q2_0), model: Self.model).decide(odd)[0].type == .q4_0)
+        let narrow = [MixTensor(name: "blk.0.attn_q.weight", shape: [4, 40], type: .f32)]
+        #expect(try MixPolicy(MixOptions(fileType: .q8_0), model: Self.model).decide(narrow)[0].type == .f16)
+    }
 }
 
 @Suite struct TargetSizeTests {
@@ -195,7 +220,7 @@ struct GoldenModel {
         let tensors = model.tensors.map { MixTensor(name: $0.name, shape: $0.shape, type: $0.shape.count > 1 ? type : .f32) }
         let mix = try TargetSize.choose(
             bytes: 1 << 50, header: 1000, tensors: tensors, model: model.summary, options: MixOptions(fileType: .q4_0),
-            matrixNames: nil)
+            matrixNames: nil, alignment: 32)
         #expect(mix.fileType.defaultType == type)
         #expect(mix.decisions.allSatisfy { !$0.changes })
     }
@@ -208,7 +233,7 @@ struct GoldenModel {
             let limit = Int(Double(elements) * bits / 8)
             let mix = try TargetSize.choose(
                 bytes: limit, header: 1000, tensors: model.tensors, model: model.summary,
-                options: MixOptions(fileType: .q4_0), matrixNames: nil)
+                options: MixOptions(fileType: .q4_0), matrixNames: nil, alignment: 32)
             let sum = zip(mix.decisions, model.tensors).reduce(1000) { sum, pair in
                 let bytes = pair.0.type.byteCount(elements: pair.1.shape.reduce(1, *)) ?? 0
                 return sum + (bytes + 31) / 32 * 32
@@ -221,7 +246,37 @@ struct GoldenModel {
         #expect(throws: CheckpointError.self) {
             try TargetSize.choose(
                 bytes: 1000, header: 100, tensors: model.tensors, model: model.summary,
-                options: MixOptions(fileType: .q4_0), matrixNames: nil)
+                options: MixOptions(fileType: .q4_0), matrixNames: nil, alignment: 32)
+        }
+    }
+
+    @Test func aPureMixStaysPure() throws {
+        let model = try #require(GoldenModel.all.first { $0.title == "grouped" })
+        let elements = model.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        var options = MixOptions(fileType: .q4_0)
+        options.pure = true
+        for bits in [5, 6, 7] {
+            let mix = try TargetSize.choose(
+                bytes: elements * bits / 8, header: 1000, tensors: model.tensors, model: model.summary, options: options,
+                matrixNames: nil, alignment: 32)
+            #expect(Set(mix.decisions.filter(\.changes).map(\.type)).count == 1, "\(mix.summary)")
+        }
+    }
+
+    /// Each tensor takes a multiple of the alignment, and the size counts that in.
+    @Test(arguments: [1, 32, 1 << 14]) func theAlignmentCounts(alignment: Int) throws {
+        let model = try #require(GoldenModel.all.first { $0.title == "grouped" })
+        let elements = model.tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }
+        for bits in [5, 7] {
+            let limit = elements * bits / 8
+            let mix = try TargetSize.choose(
+                bytes: limit, header: 1000, tensors: model.tensors, model: model.summary,
+                options: MixOptions(fileType: .q4_0), matrixNames: nil, alignment: alignment)
+            let sum = zip(mix.decisions, model.tensors).reduce(1000) { sum, pair in
+                let bytes = pair.0.type.byteCount(elements: pair.1.shape.reduce(1, *)) ?? 0
+                return sum + (bytes + alignment - 1) / alignment * alignment
+            }
+            #expect(mix.bytes == sum && mix.bytes <= limit)
         }
     }
 }

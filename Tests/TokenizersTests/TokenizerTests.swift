@@ -78,7 +78,9 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
             let text = try #require(entry["text"]?.string)
             for pattern in WordPattern.allCases {
                 let words = entry[pattern.rawValue]?.array?.compactMap(\.string)
-                #expect(WordSplitter(text, pattern).map { Array($0.utf8) } == words?.map { Array($0.utf8) }, "\(pattern) \(text.debugDescription)")
+                #expect(
+                    WordSplitter(text, pattern).map { Array($0.utf8) } == words?.map { Array($0.utf8) },
+                    "\(pattern) \(text.debugDescription)")
             }
         }
     }
@@ -159,7 +161,9 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
     @Test func aSpaceInFrontIsEnoughForMetaspace() throws {
         let model = #""model": {"type": "BPE", "vocab": {"▁": 0, "a": 1, "▁a": 2}, "merges": ["▁ a"]}"#
         let metaspace = try Self.tokenizer(
-            json: "{\(model), \"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"▁\", \"prepend_scheme\": \"first\"}}")
+            json: """
+                {\(model), "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}}
+                """)
         #expect(metaspace.encode("a") == [2] && metaspace.encode(" a") == [2] && metaspace.encode("  a") == [0, 2])
         let prepend = try Self.tokenizer(
             json: """
@@ -169,8 +173,8 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
         #expect(prepend.encode("a") == [2] && prepend.encode(" a") == [0, 2])
     }
 
-    /// Text is cut where no piece has the two characters side by side; what comes out is what merging all of it gives, spaces that
-    /// stand within a piece included.
+    /// Text is cut where no piece has the two characters side by side; what comes out is what merging all of it gives, spaces
+    /// that stand within a piece included.
     @Test func mergesAsIfTheTextWereOne() throws {
         let vocabulary = ["▁", "a", "b", "c", "ab", "b▁", "b▁a", "▁c", "▁▁", "ca", "é", "aé"]
         let merges = [("b", "▁"), ("a", "b"), ("b▁", "a"), ("▁", "▁"), ("▁", "c"), ("c", "a"), ("a", "é")]
@@ -188,7 +192,9 @@ let golden = project.appendingPathComponent("Tests/TokenizersTests/Golden").path
             for text in texts {
                 var symbols = text.map { $0 == " " ? "▁" : String($0) }
                 // The first pair of the list that is there, the leftmost of its kind, until there is none.
-                while let (left, right) = merges.first(where: { pair in zip(symbols, symbols.dropFirst()).contains { $0 == pair } }) {
+                while let (left, right) = merges.first(where: { pair in
+                    zip(symbols, symbols.dropFirst()).contains { $0 == pair }
+                }) {
                     let at = symbols.indices.first { symbols[$0] == left && symbols[$0 + 1] == right }!
                     symbols.replaceSubrange(at...at + 1, with: [left + right])
                 }

@@ -40,8 +40,9 @@ typedef struct pannier_difference {
 
 void pannier_difference_add(const float *a, const float *b, int64_t count, pannier_difference *sums);
 
-/// Counts of |b - a| by power of two: bin 0 holds equal values, bin e (1 to 63) holds differences of 2^(e-48) up to
-/// 2^(e-47), smaller ones in bin 1, larger ones and unordered ones in bin 63. `bins` has 64 counters that are added to.
+/// Counts of |b - a| by power of two: bin 0 holds equal values (NaNs of the same bits among them), bin e (1 to 63)
+/// holds differences of 2^(e-48) up to 2^(e-47), smaller ones in bin 1, larger ones and unordered ones in bin 63. `bins` has 64
+/// counters that are added to.
 void pannier_difference_histogram(const float *a, const float *b, int64_t count, int64_t *bins);
 
 #ifdef __cplusplus

@@ -67,9 +67,7 @@ struct GGUFHeader {
             let start = cursor.offset
             let key = try name(&cursor, "a key", limit: longestKey)
             try budget.spend(128 + key.utf8.count, on: key)
-            guard metadata[key] == nil else {
-                throw CheckpointError.malformed("the key stands twice", file: file.path, place: key, offset: start)
-            }
+            try metadata.check(isNew: key, file: file.path, offset: start)
             metadata[key] = try value(&cursor, key: key, &budget)
         }
         let alignment = try alignment(metadata, file)
@@ -259,11 +257,11 @@ struct GGUFHeader {
         }
         let file = cursor.file
         var descriptions: [Description] = []
-        var names: Set<String> = []
+        var names: Set<ExactText> = []
         for _ in 0..<count {
             let start = cursor.offset
             let name = try name(&cursor, "a tensor's name", limit: longestName)
-            guard names.insert(name).inserted else {
+            guard names.insert(ExactText(name)).inserted else {
                 throw CheckpointError.malformed("the tensor stands twice", file: file.path, place: name, offset: start)
             }
             let rank = try cursor.integer(UInt32.self, for: "the rank of \(name)")

@@ -26,22 +26,42 @@ public struct GGUFReader: CheckpointReader {
         return text
     }
 
+    /// Opens one file by itself, also where it is a part of a split model.
+    /// - Throws: `malformed`, `unsupported` or `inputOutput`.
+    init(alone path: String) throws {
+        let file = try File(path)
+        self.init(path, file, try GGUFHeader.read(file))
+    }
+
+    private init(_ path: String, _ file: File, _ header: GGUFHeader) {
+        self.path = path
+        version = header.version
+        endianness = header.endianness
+        files = [file]
+        tensors = header.tensors
+        metadata = header.metadata
+        alignment = header.alignment
+        remarks = header.remarks
+    }
+
     /// Opens a file, or all files of the split model that it belongs to.
     /// - Throws: `malformed`, `unsupported` or `inputOutput`.
     public init(_ path: String) throws {
-        self.path = path
         let file = try File(path)
         let header = try GGUFHeader.read(file)
-        version = header.version
-        endianness = header.endianness
         guard let count = header.metadata["split.count"]?.integer, count > 1 else {
-            files = [file]
-            tensors = header.tensors
-            metadata = header.metadata
-            alignment = header.alignment
-            remarks = header.remarks
+            self.init(path, file, header)
             return
         }
+        try self.init(path, header, parts: count)
+    }
+
+    /// Opens all files of a split model.
+    /// - Parameter header: of the file at `path`, which is one of them.
+    private init(_ path: String, _ header: GGUFHeader, parts count: Int) throws {
+        self.path = path
+        version = header.version
+        endianness = header.endianness
         guard count <= Limits.shards, let names = SplitName(Paths.name(path)), names.count == count else {
             throw CheckpointError.malformed(
                 "the file is one of \(count) and is not named like one", file: path, place: "split.count",
@@ -51,7 +71,7 @@ public struct GGUFReader: CheckpointReader {
         var tensors: [TensorInfo] = []
         var first: GGUFHeader?
         var remarks: [String] = []
-        var seen: Set<String> = []
+        var seen: Set<ExactText> = []
         for number in 1...count {
             let part = Paths.join(Paths.parent(path), names.name(of: number))
             let file = try File(part)
@@ -63,7 +83,7 @@ public struct GGUFReader: CheckpointReader {
                     expected: "part \(number - 1) of \(count)",
                     found: "\(header.metadata["split.no"]?.integer ?? -1) of \(header.metadata["split.count"]?.integer ?? -1)")
             }
-            for tensor in header.tensors where !seen.insert(tensor.name).inserted {
+            for tensor in header.tensors where !seen.insert(ExactText(tensor.name)).inserted {
                 throw CheckpointError.malformed("the tensor stands in two parts", file: part, place: tensor.name)
             }
             if first == nil { first = header }

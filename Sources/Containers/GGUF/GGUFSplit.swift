@@ -16,11 +16,17 @@ public enum GGUFSplit {
     }
 
     /// Spreads tensors over files: in order, a new file where the next tensor would exceed the limit.
-    public static func spread(_ tensors: [TensorPlan], limit: Limit, alignment: UInt64 = 32) -> [[Int]] {
+    /// - Parameter alignment: bytes of which each tensor takes a multiple in the first file. The others, which have no
+    ///   metadata of their own, keep to GGUF's default.
+    public static func spread(_ tensors: [TensorPlan], limit: Limit, alignment: UInt64) -> [[Int]] {
         var parts: [[Int]] = [[]]
         var size: UInt64 = 0
+        func padded(_ tensor: TensorPlan) -> UInt64 {
+            let alignment = parts.count == 1 ? alignment : GGUFHeader.defaultAlignment
+            return UInt64(tensor.byteCount).alignedUp(to: alignment) ?? UInt64(tensor.byteCount)
+        }
         for (index, tensor) in tensors.enumerated() {
-            let bytes = UInt64(tensor.byteCount).alignedUp(to: alignment) ?? UInt64(tensor.byteCount)
+            var bytes = padded(tensor)
             let isFull =
                 switch limit {
                 case .tensors(let count): parts[parts.count - 1].count >= max(1, count)
@@ -29,6 +35,7 @@ public enum GGUFSplit {
             if isFull, !parts[parts.count - 1].isEmpty {
                 parts.append([])
                 size = 0
+                bytes = padded(tensor)
             }
             parts[parts.count - 1].append(index)
             size += bytes

@@ -44,7 +44,9 @@ public final class GGUFWriter: CheckpointWriter {
 
     private static let largestAlignment: UInt32 = 1 << 21
 
-    private static func alignment(_ metadata: Metadata) throws -> UInt64 {
+    /// Bytes of which each tensor takes a multiple in a file with this metadata: its `general.alignment`, or 32.
+    /// - Throws: `usage` when it is no power of two, or beyond 2 MiB.
+    public static func alignment(_ metadata: Metadata) throws -> UInt64 {
         guard let value = metadata[GGUFHeader.alignmentKey] else { return GGUFHeader.defaultAlignment }
         guard case .u32(let alignment) = value, alignment.nonzeroBitCount == 1 else {
             throw CheckpointError(
@@ -73,15 +75,15 @@ public final class GGUFWriter: CheckpointWriter {
     static func header(
         _ part: GGUFPart, _ tensors: [TensorPlan], alignment: UInt64
     ) throws -> (bytes: [UInt8], offsets: [UInt64], size: UInt64) {
-        var out = GGUFBytes()
-        out.raw(Array("GGUF".utf8))
-        out.integer(UInt32(3))
-        out.integer(UInt64(part.tensors.count))
-        out.integer(UInt64(part.metadata.count))
+        var out: [UInt8] = []
+        out += "GGUF".utf8
+        out.appendInteger(UInt32(3))
+        out.appendInteger(UInt64(part.tensors.count))
+        out.appendInteger(UInt64(part.metadata.count))
         for (key, value) in part.metadata {
-            out.string(key)
-            out.integer(value.type.rawValue)
-            out.value(value)
+            out.appendText(key)
+            out.appendInteger(value.type.rawValue)
+            out.append(value)
         }
         var offset: UInt64 = 0
         var relative: [UInt64] = []
@@ -102,11 +104,11 @@ public final class GGUFWriter: CheckpointWriter {
                     "too many dimensions for GGUF", place: tensor.name, expected: "at most \(GGUFHeader.largestRank)",
                     found: "\(tensor.shape.rank)")
             }
-            out.string(tensor.name)
-            out.integer(UInt32(tensor.shape.rank))
-            for length in tensor.shape.dimensions.reversed() { out.integer(UInt64(length)) }
-            out.integer(type)
-            out.integer(offset)
+            out.appendText(tensor.name)
+            out.appendInteger(UInt32(tensor.shape.rank))
+            for length in tensor.shape.dimensions.reversed() { out.appendInteger(UInt64(length)) }
+            out.appendInteger(type)
+            out.appendInteger(offset)
             relative.append(offset)
             guard let end = offset.adding(UInt64(tensor.byteCount))?.alignedUp(to: alignment) else {
                 throw CheckpointError.unsupported("the file would be too large", place: tensor.name)
@@ -115,8 +117,8 @@ public final class GGUFWriter: CheckpointWriter {
         }
         // Without tensors there is nothing to align: llama.cpp's converter leaves a vocabulary's file unpadded.
         if !part.tensors.isEmpty { out.pad(to: alignment) }
-        let start = UInt64(out.bytes.count)
-        return (out.bytes, relative.map { start + $0 }, start + offset)
+        let start = UInt64(out.count)
+        return (out, relative.map { start + $0 }, start + offset)
     }
 
     public func write(tensor index: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) throws {
@@ -141,45 +143,37 @@ public struct GGUFPart: Sendable {
 }
 
 /// GGUF's primitive values as bytes.
-private struct GGUFBytes {
-    private(set) var bytes: [UInt8] = []
-
-    mutating func raw(_ more: [UInt8]) { bytes += more }
-
-    mutating func integer<T: FixedWidthInteger>(_ value: T) {
-        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+extension [UInt8] {
+    fileprivate mutating func appendText(_ text: String) {
+        appendInteger(UInt64(text.utf8.count))
+        append(contentsOf: text.utf8)
     }
 
-    mutating func string(_ text: String) {
-        integer(UInt64(text.utf8.count))
-        bytes.append(contentsOf: text.utf8)
+    fileprivate mutating func pad(to alignment: UInt64) {
+        while UInt64(count) % alignment != 0 { append(0) }
     }
 
-    mutating func pad(to alignment: UInt64) {
-        while UInt64(bytes.count) % alignment != 0 { bytes.append(0) }
-    }
-
-    mutating func value(_ value: MetadataValue) {
+    fileprivate mutating func append(_ value: MetadataValue) {
         switch value {
-        case .u8(let number): integer(number)
-        case .i8(let number): integer(number)
-        case .u16(let number): integer(number)
-        case .i16(let number): integer(number)
-        case .u32(let number): integer(number)
-        case .i32(let number): integer(number)
-        case .u64(let number): integer(number)
-        case .i64(let number): integer(number)
-        case .f32(let number): integer(number.bitPattern)
-        case .f64(let number): integer(number.bitPattern)
-        case .bool(let flag): integer(UInt8(flag ? 1 : 0))
-        case .string(let text): string(text)
+        case .u8(let number): appendInteger(number)
+        case .i8(let number): appendInteger(number)
+        case .u16(let number): appendInteger(number)
+        case .i16(let number): appendInteger(number)
+        case .u32(let number): appendInteger(number)
+        case .i32(let number): appendInteger(number)
+        case .u64(let number): appendInteger(number)
+        case .i64(let number): appendInteger(number)
+        case .f32(let number): appendInteger(number.bitPattern)
+        case .f64(let number): appendInteger(number.bitPattern)
+        case .bool(let flag): append(flag ? 1 : 0)
+        case .string(let text): appendText(text)
         case .bytes(let text):
-            integer(UInt64(text.count))
-            raw(text)
+            appendInteger(UInt64(text.count))
+            append(contentsOf: text)
         case .array(let array):
-            integer(array.elementType.rawValue)
-            integer(UInt64(array.count))
-            for index in 0..<array.count { self.value(array[index]) }
+            appendInteger(array.elementType.rawValue)
+            appendInteger(UInt64(array.count))
+            for index in 0..<array.count { append(array[index]) }
         }
     }
 }

@@ -43,13 +43,20 @@ struct JoinedTensor: Sendable {
 
     /// Reads elements of the whole, row-major.
     /// - Parameter read: reads elements of one part.
+    /// - Throws: `malformed` for elements that the whole does not have, and for a buffer of another size.
     func read(
         elements range: Range<Int>, into buffer: UnsafeMutableRawBufferPointer,
         read: (TensorInfo, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
     ) throws {
         let first = parts[0]
         let size = first.dtype.blockBytes
-        guard range.lowerBound >= 0, buffer.count == range.count * size, !range.isEmpty else { return }
+        let count = join == .copies ? first.shape.count : first.shape.count * parts.count
+        guard range.lowerBound >= 0, range.upperBound <= count, buffer.count == range.count * size else {
+            throw CheckpointError.malformed(
+                "a read of elements \(range) does not fit the tensor", file: first.extent.file.path, place: first.name,
+                expected: "at most \(count) elements")
+        }
+        guard !range.isEmpty else { return }
         func slice(_ start: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
             UnsafeMutableRawBufferPointer(rebasing: buffer[start * size..<(start + count) * size])
         }
@@ -71,7 +78,9 @@ struct JoinedTensor: Sendable {
                 let start = number * part.shape.count
                 let own = range.clamped(to: start..<start + part.shape.count)
                 guard !own.isEmpty else { continue }
-                try read(part, own.lowerBound - start..<own.upperBound - start, slice(own.lowerBound - range.lowerBound, own.count))
+                try read(
+                    part, own.lowerBound - start..<own.upperBound - start,
+                    slice(own.lowerBound - range.lowerBound, own.count))
             }
         case .columns:
             let narrow = first.shape.columns

@@ -28,10 +28,22 @@ struct PickleMachine {
 
     /// Interprets one pickle.
     /// - Returns: its values, and the offset of the byte after it.
+    /// - Throws: `malformed` or `unsupported`, with the globals outside the list that it asked for until then.
     static func run(_ input: PickleInput, strict: Bool) throws -> (graph: PickleGraph, end: UInt64) {
         var machine = PickleMachine(input, strict: strict)
-        try machine.run()
+        do {
+            try machine.run()
+        } catch let error as CheckpointError {
+            throw error.naming(machine.graph.globals)
+        }
         return (machine.graph, machine.input.offset)
+    }
+
+    /// The globals that a pickle asks for, as far as it can be followed.
+    static func globals(of input: PickleInput) -> [PickleGlobal] {
+        var machine = PickleMachine(input, strict: false)
+        try? machine.run()
+        return machine.graph.globals
     }
 
     private mutating func run() throws {

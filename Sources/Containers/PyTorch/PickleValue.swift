@@ -44,7 +44,7 @@ struct PickleCall {
     let callee: Int32
     /// Positional arguments: index in `PickleGraph.elements`.
     let arguments: Int32
-    /// What SETITEM(S) or APPEND(S) put into the result: index in `PickleGraph.elements`, or -1.
+    /// What SETITEM(S) put into the result: index in `PickleGraph.elements`, or -1.
     var items: Int32 = -1
     /// What BUILD handed over, or -1.
     var state: PickleID = -1

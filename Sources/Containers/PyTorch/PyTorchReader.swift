@@ -62,8 +62,18 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
 
     /// Opens shards by their `pytorch_model.bin.index.json`, and checks the one against the others.
     public init(index path: String, strict: Bool = true) throws {
-        self.path = path
         let index = try ShardIndex(path)
+        try index.checkPresence()
+        try self.init(shards: index.shards.map(index.location), index: index, path: path, strict: strict)
+    }
+
+    /// Opens the shards of a family that has no index.
+    init(_ family: ShardFamily, strict: Bool) throws {
+        try self.init(shards: family.paths, index: nil, path: family.paths.first ?? "", strict: strict)
+    }
+
+    private init(shards: [String], index: ShardIndex?, path: String, strict: Bool) throws {
+        self.path = path
         var files: [File] = []
         var tensors: [TensorInfo] = []
         var metadata: Metadata = [:]
@@ -72,8 +82,8 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
         var archives: [ZipArchive] = []
         var held: [[String]] = []
         var details: OrderedSet<String> = []
-        for shard in index.shards {
-            let part = try PyTorchPart(index.location(of: shard), strict: strict)
+        for place in shards {
+            let part = try PyTorchPart(place, strict: strict)
             guard tensors.count + part.tensors.count <= Limits.tensors else {
                 throw CheckpointError.unsupported("more than \(Limits.tensors) tensors", file: path)
             }
@@ -81,12 +91,16 @@ public struct PyTorchReader: CheckpointReader, PickleCarrying {
             tensors += part.tensors
             held.append(part.tensors.map(\.name))
             metadata.merge(part.metadata) { first, _ in first }
-            remarks += part.remarks.map { "\(shard): \($0)" }
+            remarks += part.remarks.map { "\(Paths.name(place)): \($0)" }
             globals += part.globals
             if let archive = part.archive { archives.append(archive) }
             details.append(part.details)
         }
-        try index.check(held: held)
+        if let index {
+            try index.check(held: held)
+        } else {
+            remarks.append(try ShardFamily.check(held: held, in: shards))
+        }
         self.files = files
         self.tensors = tensors
         self.metadata = metadata
@@ -159,7 +173,8 @@ struct PyTorchPart {
             throw CheckpointError.unsupported(
                 "a plain Python pickle, or no PyTorch checkpoint", file: path, offset: 0,
                 expected: "what torch.save writes: a zip archive, or before 1.6 a stream with its magic number",
-                remedy: "if you trust it, load it in Python and save its tensors with torch.save")
+                remedy: "if you trust it, load it in Python and save its tensors with torch.save"
+            ).naming(PickleMachine.globals(of: PickleInput(file, at: 0, end: file.size)))
         } else {
             throw CheckpointError.malformed(
                 "this is no PyTorch checkpoint", file: path, offset: 0, expected: "a zip archive or a pickle stream")
@@ -180,6 +195,16 @@ struct PyTorchPart {
                 expected: "at most \(PickleLimits.bytes) bytes", found: "\(pickle.size)")
         }
         let (graph, end) = try PickleMachine.run(input, strict: strict)
+        do {
+            try open(graph, endingAt: end, of: records)
+        } catch let error as CheckpointError {
+            throw error.naming(graph.globals)
+        }
+    }
+
+    /// Finds the storages that a pickle names among the archive's records.
+    private mutating func open(_ graph: PickleGraph, endingAt end: UInt64, of records: TorchRecords) throws {
+        let pickle = records.pickle
         guard end == pickle.dataOffset + pickle.size else {
             throw CheckpointError.malformed(
                 "bytes follow the pickle", file: file.path, place: pickle.name, offset: end,
@@ -205,15 +230,20 @@ struct PyTorchPart {
         details += ", pickle protocol \(graph.version)"
         try take(graph, storages, extents, endianness: records.endianness)
         let unused = records.storageCount - used.count
-        if !archive.hasChecksums { remarks.append("the archive was written without checksums: damage cannot be found") }
+        if archive?.hasChecksums == false {
+            remarks.append("the archive was written without checksums: damage cannot be found")
+        }
         if unused > 0 { remarks.append("\(unused) storages of the archive belong to no tensor") }
     }
 
     private mutating func openStream(strict: Bool) throws {
         let stream = try TorchStream(file, strict: strict)
         details += ", pickle protocol \(stream.graph.version)"
-        try take(stream.graph, stream.storages, stream.extents, endianness: .little)
-        remarks += stream.remarks
+        do {
+            try take(stream.graph, stream.storages, stream.extents, endianness: .little)
+        } catch let error as CheckpointError {
+            throw error.naming(stream.graph.globals)
+        }
     }
 
     private mutating func take(

@@ -4,6 +4,7 @@
 // rebuilding functions take), torch/storage.py (storage types). Beside these stand a few inert classes that training
 // programs leave among their hyperparameters: Namespace, paths, numpy scalars. None of them is ever called.
 
+import Bytes
 import Tensors
 
 /// What a global on the list means.
@@ -42,11 +43,13 @@ enum TorchRole: Equatable, Sendable {
     case numpyDType
     /// Carried along unread: devices, layouts, arrays, complex numbers.
     case inert
+    /// A class of plain values that is handed over and never called: the `int` of `defaultdict(int)`.
+    case plainClass
 
     /// Whether it may stand in a call.
     var isCallable: Bool {
         switch self {
-        case .storageType, .untypedStorage, .dtype, .tensorClass: false
+        case .storageType, .untypedStorage, .dtype, .tensorClass, .plainClass: false
         default: true
         }
     }
@@ -107,6 +110,11 @@ enum TorchGlobals {
             "builtins.float": .inert,
             "builtins.list": .inert,
             "builtins.dict": .inert,
+            "builtins.str": .plainClass,
+            "builtins.bool": .plainClass,
+            // What protocols 0 to 2 call int and str.
+            "builtins.long": .plainClass,
+            "builtins.unicode": .plainClass,
             "argparse.Namespace": .namespace,
             "types.SimpleNamespace": .namespace,
             "numpy.core.multiarray.scalar": .numpyScalar,
@@ -161,5 +169,21 @@ enum TorchGlobals {
             return "no checkpoint needs it: do not load this file with any program; 'pannier inspect' lists all it asks for"
         }
         return "save the plain state_dict() instead of the object that holds it; 'pannier inspect' lists all globals"
+    }
+}
+
+extension CheckpointError {
+    /// The error, after what a pickle asked for until it arose and should not have: whoever looks at a damaged file has to
+    /// learn that first.
+    func naming(_ globals: [PickleGlobal]) -> CheckpointError {
+        let outside = globals.filter { !$0.isAllowed }
+        guard !outside.isEmpty else { return self }
+        let names = outside.prefix(8).map { String($0.name.prefix(80)) }.joined(separator: ", ")
+        let more = outside.count > 8 ? " and \(outside.count - 8) more" : ""
+        var error = self
+        error.message =
+            "DANGER: the pickle asks for \(names)\(more), which checkpoints do not need; nothing was executed; " + message
+        error.remedy = remedy ?? "do not load this file with any program"
+        return error
     }
 }

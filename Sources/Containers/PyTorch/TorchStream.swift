@@ -12,7 +12,6 @@ struct TorchStream {
     let storages: TorchStorages
     /// Where the elements of each storage lie; parallel to `storages.all`.
     let extents: [FileExtent]
-    private(set) var remarks: [String] = []
 
     /// The magic number 0x1950a86a20f9469cfc6c, least significant byte first, as LONG1 has it.
     private static let magic: [UInt8] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
@@ -48,13 +47,17 @@ struct TorchStream {
             throw CheckpointError.malformed("the facts about the machine are no dictionary", file: file.path)
         }
         graph = try next(strict: strict, limit: PickleLimits.bytes)
-        storages = try TorchStorages(graph, legacy: true, file: file, place: nil)
-        let keysStart = offset
-        let keys = try next(strict: true, limit: PickleLimits.bytes)
-        guard case .list(let list) = keys[keys.root] else {
-            throw CheckpointError.malformed("the keys of the storages are no list", file: file.path, offset: keysStart)
+        do {
+            storages = try TorchStorages(graph, legacy: true, file: file, place: nil)
+            let keysStart = offset
+            let keys = try next(strict: true, limit: PickleLimits.bytes)
+            guard case .list(let list) = keys[keys.root] else {
+                throw CheckpointError.malformed("the keys of the storages are no list", file: file.path, offset: keysStart)
+            }
+            extents = try TorchStream.place(keys, keys.elements(list), storages, file, from: offset)
+        } catch let error as CheckpointError {
+            throw error.naming(graph.globals)
         }
-        extents = try TorchStream.place(keys, keys.elements(list), storages, file, from: offset)
     }
 
     /// Walks over the storages to learn where each begins.

@@ -25,17 +25,26 @@ struct TorchWalker {
     /// Paths of values that are carried by no type here, and how many there are.
     private var skipped: [String] = []
     private var skippedCount = 0
+    /// The same for scalars whose names differ from others' in their code points alone.
+    private var twins: [String] = []
+    private var twinCount = 0
 
     /// - Throws: `malformed` when containers hold themselves, nest too deep, or name a thing twice.
     static func walk(_ rebuilder: TorchRebuilder) throws -> TorchContents {
         var walker = TorchWalker(rebuilder)
         try walker.visit(rebuilder.graph.root, path: "", depth: 0)
-        if walker.skippedCount > 0 {
-            walker.contents.remarks.append(
-                "\(walker.skippedCount) values that are neither tensors nor plain are passed over: "
-                    + walker.skipped.joined(separator: ", ") + (walker.skippedCount > walker.skipped.count ? ", ..." : ""))
-        }
+        walker.remark("values that are neither tensors nor plain are passed over", walker.skipped, of: walker.skippedCount)
+        walker.remark(
+            "values whose names differ from others' in their Unicode form alone are passed over", walker.twins,
+            of: walker.twinCount)
         return walker.contents
+    }
+
+    /// Says of how many values something is true, and of which for example.
+    private mutating func remark(_ what: String, _ examples: [String], of count: Int) {
+        guard count > 0 else { return }
+        let more = count > examples.count ? ", ..." : ""
+        contents.remarks.append("\(count) \(what): \(examples.joined(separator: ", "))\(more)")
     }
 
     private init(_ rebuilder: TorchRebuilder) {
@@ -150,7 +159,8 @@ struct TorchWalker {
         case .path:
             let parts = arguments.compactMap { graph.text($0) }
             guard parts.count == arguments.count else { return skip(path) }
-            try note(.string(parts.first == "/" ? "/" + parts.dropFirst().joined(separator: "/") : parts.joined(separator: "/")), path)
+            let root = parts.first == "/" ? "/" : ""
+            try note(.string(root + parts.dropFirst(root.isEmpty ? 0 : 1).joined(separator: "/")), path)
         case .numpyScalar:
             if let value = numpyScalar(arguments) { try note(value, path) } else { skip(path) }
         case nil:
@@ -214,6 +224,12 @@ struct TorchWalker {
     private mutating func note(_ value: MetadataValue, _ path: String) throws {
         let name = path.isEmpty ? "value" : path
         try keep(name)
+        // Metadata is kept by text, of which such names are one. The first stays, and the other is not lost unsaid.
+        guard contents.metadata[name] == nil else {
+            twinCount += 1
+            if twins.count < 5 { twins.append(name) }
+            return
+        }
         contents.metadata[name] = value
     }
 

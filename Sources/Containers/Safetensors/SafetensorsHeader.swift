@@ -48,11 +48,11 @@ enum SafetensorsHeader {
 
     private static func parse(_ json: [UInt8], file: File) throws -> ([Entry], Metadata) {
         var entries: [Entry] = []
-        var names: Set<String> = []
+        var names: Set<ExactText> = []
         var metadata: Metadata = [:]
         try JSONPull.read(json, file: file.path, base: 8) { pull in
             try pull.object { name, pull in
-                guard names.insert(name).inserted else {
+                guard names.insert(ExactText(name)).inserted else {
                     throw CheckpointError.malformed(
                         "the name stands twice in the header", file: file.path, place: name, offset: pull.offset)
                 }
@@ -74,10 +74,7 @@ enum SafetensorsHeader {
     private static func metadata(_ pull: inout JSONPull, file: File) throws -> Metadata {
         var metadata: Metadata = [:]
         try pull.object { key, pull in
-            guard metadata[key] == nil else {
-                throw CheckpointError.malformed(
-                    "the key stands twice in __metadata__", file: file.path, place: key, offset: pull.offset)
-            }
+            try metadata.check(isNew: key, file: file.path, offset: pull.offset)
             guard metadata.count < Limits.tensors else {
                 throw CheckpointError.unsupported("too much metadata", file: file.path, offset: pull.offset)
             }

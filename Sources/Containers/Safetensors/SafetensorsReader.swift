@@ -28,22 +28,32 @@ public struct SafetensorsReader: CheckpointReader {
 
     /// Opens shards by their index, and checks the one against the others.
     public init(index path: String) throws {
-        self.path = path
         let index = try ShardIndex(path)
+        try index.checkPresence()
+        try self.init(shards: index.shards.map(index.location), index: index, path: path)
+    }
+
+    /// Opens the shards of a family that has no index.
+    init(_ family: ShardFamily) throws {
+        try self.init(shards: family.paths, index: nil, path: family.paths.first ?? "")
+    }
+
+    private init(shards: [String], index: ShardIndex?, path: String) throws {
+        self.path = path
         var files: [File] = []
         var tensors: [TensorInfo] = []
         var metadata: Metadata = [:]
         var remarks: [String] = []
         var held: [[String]] = []
-        for shard in index.shards {
-            let file = try File(index.location(of: shard))
+        for place in shards {
+            let file = try File(place)
             let (own, strings) = try SafetensorsHeader.read(file)
             guard tensors.count + own.count <= Limits.tensors else {
                 throw CheckpointError.unsupported("more than \(Limits.tensors) tensors", file: path)
             }
             for (key, value) in strings {
                 if let known = metadata[key], known != value {
-                    remarks.append("\(shard): the metadata value \(key) differs from another shard's")
+                    remarks.append("\(Paths.name(place)): the metadata value \(key) differs from another shard's")
                 } else {
                     metadata[key] = value
                 }
@@ -52,9 +62,13 @@ public struct SafetensorsReader: CheckpointReader {
             tensors += own
             held.append(own.map(\.name))
         }
-        try index.check(held: held)
-        let total = tensors.reduce(UInt64(0)) { $0 &+ UInt64($1.byteCount) }
-        if let claimed = index.totalSize, claimed != total {
+        if let index {
+            try index.check(held: held)
+        } else {
+            remarks.append(try ShardFamily.check(held: held, in: shards))
+        }
+        let total = tensors.totalBytes
+        if let claimed = index?.totalSize, claimed != total {
             remarks.append("the index says total_size \(claimed), the tensors have \(total) bytes")
         }
         self.files = files

@@ -107,6 +107,9 @@ struct ConfigFields {
 }
 
 extension ModelConfig {
+    /// The architectures that are carried, by GGUF's names, which are Hugging Face's too.
+    static let architectures = ["llama", "mistral", "qwen2"]
+
     /// Refuses impossible dimensions, naming the file they came from.
     func checked(file: String?) throws -> ModelConfig {
         if let fault {

@@ -14,10 +14,10 @@ extension ConfigFile {
         guard let architecture = metadata["general.architecture"]?.string else {
             throw CheckpointError.malformed("the key is missing", file: path, place: "general.architecture")
         }
-        guard ["llama", "mistral", "qwen2"].contains(architecture) else {
+        guard ModelConfig.architectures.contains(architecture) else {
             throw CheckpointError.unsupported(
-                "the model is no Llama", file: path, place: "general.architecture", expected: "llama or qwen2",
-                found: architecture)
+                "the model is no Llama", file: path, place: "general.architecture",
+                expected: ModelConfig.architectures.joined(separator: ", "), found: architecture)
         }
         let keys = GGUFKeys(metadata: metadata, architecture: architecture, file: path)
         let hidden = try keys.required("embedding_length")

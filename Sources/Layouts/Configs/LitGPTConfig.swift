@@ -10,14 +10,22 @@ public import Tensors
 
 extension ModelConfig {
     static func litGPT(_ fields: ConfigFields) throws -> (ModelConfig, Set<UnsaidFact>) {
+        func size(_ key: String) throws -> Int? {
+            guard let size = try fields.integer(key) else { return nil }
+            guard (1...largestDimension).contains(size) else {
+                throw fields.fault(
+                    "the size cannot be", key, expected: "1 ... \(largestDimension)", found: fields[key])
+            }
+            return size
+        }
         try refuseOtherFamilies(fields)
         let hidden = try fields.requiredInteger("n_embd")
         let heads = try fields.requiredInteger("n_head")
         // The rows of the embedding are padded_vocab_size; without it, vocab_size rounded up.
-        let padding = try fields.integer("padding_multiple") ?? 512
+        let unpadded = try size("vocab_size"), padding = try size("padding_multiple") ?? 512
         guard
             let vocab = try fields.integer("padded_vocab_size")
-                ?? fields.requiredInteger("vocab_size").alignedUp(to: max(1, padding))
+                ?? (unpadded ?? fields.requiredInteger("vocab_size")).alignedUp(to: padding)
         else {
             throw CheckpointError.malformed("the vocabulary does not fit", file: fields.file, place: "vocab_size")
         }

@@ -208,7 +208,7 @@ public struct MixPolicy {
             } else {
                 (decision.type, decision.reason) = try ruled(tensor, role, defaultType, &state)
             }
-            if let fallback = Self.fallback(columns: tensor.columns, type: decision.type) {
+            if let fallback = try Self.fallback(tensor, type: decision.type) {
                 decision.reason +=
                     "; \(tensor.columns) columns are no multiple of \(decision.type.blockElements):"
                     + " \(fallback) instead of \(decision.type)"
@@ -343,27 +343,34 @@ public struct MixPolicy {
 
     /// The type to use instead where rows are no whole number of blocks: one with blocks of 32 of about the same size,
     /// and failing that F16. Nil when the type fits.
-    static func fallback(columns: Int, type: DType) -> DType? {
+    /// - Throws: a usage error for types of larger blocks for which llama-quantize knows none.
+    static func fallback(_ tensor: MixTensor, type: DType) throws -> DType? {
+        let columns = tensor.columns
         guard columns % type.blockElements != 0 else { return nil }
         let smaller: DType =
             switch type {
             case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .iq4_xs: .iq4_nl
-            case .q1_0, .q2_0, .q2_K, .q3_K, .tq1_0, .tq2_0: .q4_0
+            case .q2_0, .q2_K, .q3_K, .tq1_0, .tq2_0: .q4_0
             case .q4_K: .q5_0
             case .q5_K: .q5_1
             case .q6_K: .q8_0
-            default: .f16
+            default: type
             }
+        guard smaller.blockElements <= 32 else {
+            throw CheckpointError(
+                .usage, "no type stands in for \(type) where it does not fit the tensor's rows", place: tensor.name,
+                expected: "a multiple of \(type.blockElements) columns", found: "\(columns)",
+                remedy: "give this tensor a type of its own with --tensor-type, such as q8_0")
+        }
         return columns % smaller.blockElements == 0 ? smaller : .f16
     }
 
-    /// Without a matrix these come out as noise; the embedding and the output are spared, as matrices seldom have them.
+    /// Without a matrix these come out as noise; the embedding and the output are spared, as matrices seldom have them,
+    /// but for types that ggml cannot make without one.
     private func needsMatrix(_ role: TensorCategory, _ type: DType) -> Bool {
-        guard role != .tokenEmbedding, role != .output else { return false }
-        return switch type {
-        case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs: true
-        case .q2_K: options.fileType == .q2_K_S
-        default: false
-        }
+        let format = BlockFormat.of(type)
+        if role == .tokenEmbedding || role == .output { return format?.importance == .required }
+        if type == .q2_K { return options.fileType == .q2_K_S }
+        return format?.needsMatrix ?? false
     }
 }

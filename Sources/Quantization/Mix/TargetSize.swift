@@ -12,8 +12,6 @@ public struct SizedMix: Sendable {
     public let decisions: [MixDecision]
     /// Bytes of all tensors, padded, and of the header.
     public let bytes: Int
-    /// Tensors raised to the next file type's choice.
-    public let raised: Int
     /// The choice in words, for the person.
     public let summary: String
 }
@@ -22,7 +20,7 @@ public struct SizedMix: Sendable {
 public enum TargetSize {
     /// From the least to the most faithful. Types for models trained to be ternary are none of its rungs, nor those
     /// that are beaten by a smaller one.
-    public static let ladder: [FileType] = [
+    private static let ladder: [FileType] = [
         .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq2_m, .q2_K, .iq3_xxs, .iq3_xs, .q3_K_S, .iq3_m, .q3_K_M, .q3_K_L,
         .iq4_xs, .q4_K_S, .q4_K_M, .q5_K_S, .q5_K_M, .q6_K, .q8_0,
     ]
@@ -40,10 +38,11 @@ public enum TargetSize {
     ///   - tensors: in the order in which they are written.
     ///   - options: overrides and the like; the file type in it is not used.
     ///   - matrixNames: names that the importance matrix knows, or nil where there is none.
+    ///   - alignment: bytes of which each tensor takes a multiple, as the file's `general.alignment` says.
     /// - Throws: a usage error, with the smallest possible size, when nothing fits.
     public static func choose(
         bytes limit: Int, header: Int, tensors: [MixTensor], model: ModelSummary, options: MixOptions,
-        matrixNames: Set<String>?, alignment: Int = 32
+        matrixNames: Set<String>?, alignment: Int
     ) throws -> SizedMix {
         var rungs: [(fileType: FileType, decisions: [MixDecision], bytes: Int)] = []
         for fileType in ladder + floats(tensors) {
@@ -71,7 +70,8 @@ public enum TargetSize {
         var decisions = base.decisions
         var size = base.bytes
         var raised = 0
-        if index + 1 < rungs.count {
+        // With --pure every matrix has the same type, whatever room is left.
+        if !options.pure, index + 1 < rungs.count {
             let next = rungs[index + 1]
             for i in gainOrder(tensors, layers: model.layers) {
                 let better = next.decisions[i]
@@ -88,7 +88,7 @@ public enum TargetSize {
         }
         let lift = raised == 0 ? "" : ", \(raised) tensors raised to the choice of \(rungs[index + 1].fileType)"
         return SizedMix(
-            fileType: base.fileType, decisions: decisions, bytes: size, raised: raised,
+            fileType: base.fileType, decisions: decisions, bytes: size,
             summary: "\(base.fileType)\(lift): \(size) of \(limit) bytes")
     }
 

@@ -3,7 +3,7 @@
 // Source: tensor_get_category and tensor_allows_quantization in src/llama-quant.cpp.
 
 /// A broad role, read from a GGUF tensor name.
-public enum TensorCategory: String, Sendable, CaseIterable {
+public enum TensorCategory: String, Sendable {
     case tokenEmbedding = "token embedding"
     case output = "output"
     case attentionQ = "attention query"

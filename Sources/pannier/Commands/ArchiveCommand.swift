@@ -55,10 +55,11 @@ struct StoringOptions: ParsableArguments {
         var added: [JSONValue] = []
         if creating, checkpoints.isEmpty { try ArchiveWriter.create(archive) }
         for (index, path) in try ArchiveWriter.ordered(checkpoints).enumerated() {
-            let bar = ProgressBar(
-                "Storing \(Paths.name(path).escapingControlCharacters)", total: try ArchiveWriter.work(path))
+            let bar = ProgressBar("Storing \(Paths.name(path).escapingControlCharacters)", total: 0)
             let store = { (archive: String) throws -> AddedStep in
-                try ArchiveWriter.add(path, to: archive, step: step, options: storing) { bar.advance(by: $0) }
+                try ArchiveWriter.add(
+                    path, to: archive, step: step, options: storing, progress: { bar.advance(by: $0) },
+                    total: { bar.expect($0) })
             }
             let done: AddedStep
             if creating, index == 0 {
@@ -231,7 +232,9 @@ struct ArchiveExtract: ParsableCommand {
     @Argument(help: "The step's number, or the name it was stored under.")
     var step: String
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Where it goes (default: its own name).", valueName: "dst"), completion: .file())
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Where it goes (default: its own name).", valueName: "dst"),
+        completion: .file())
     var output: String?
 
     @Flag(help: "Write what is left of a damaged step, with zeros in the gaps.")
@@ -248,8 +251,13 @@ struct ArchiveExtract: ParsableCommand {
 
     func run() throws {
         common.apply()
+        if output == "-" {
+            throw CheckpointError(
+                .usage, "a step is not written to standard output", found: "-o -",
+                remedy: "name a file or folder; ./- is one that is called so")
+        }
         let reader = try ArchiveReader(archive)
-        let found = try reader.existingStep(named: step)
+        let found = try ArchiveReports.step(named: step, in: reader)
         let destination = output ?? Paths.name(found.name)
         let bar = ProgressBar("Extracting", total: try reader.contents(of: found).bytes)
         var options = OutputOptions(force: force, sync: !noSync)
@@ -292,7 +300,7 @@ struct ArchiveVerify: ParsableCommand {
         common.apply()
         let reader = try ArchiveReader(archive)
         for remark in reader.remarks { Console.warning("\(archive): \(remark)") }
-        let wanted = steps.isEmpty ? reader.steps : try steps.map { try reader.existingStep(named: $0) }
+        let wanted = steps.isEmpty ? reader.steps : try steps.map { try ArchiveReports.step(named: $0, in: reader) }
         // A step may be named more than once.
         let total = wanted.reduce(UInt64(0)) { $0.adding((try? reader.contents(of: $1).bytes) ?? 0) ?? .max }
         let bar = ProgressBar("Verifying", total: total)
@@ -310,14 +318,20 @@ struct ArchiveVerify: ParsableCommand {
     }
 }
 
-/// What verify and extract found, in both forms.
+/// Which steps verify and extract are about, and what they found, in both forms.
 private enum ArchiveReports {
+    /// The step that is meant, said where another has the number in its name.
+    static func step(named text: String, in reader: ArchiveReader) throws -> ArchivedStep {
+        let found = try reader.existingStep(named: text)
+        if let choice = found.choice(named: text) { Console.note("\(reader.path): \(choice)".escapingControlCharacters) }
+        return found
+    }
+
     static func print(_ report: ArchiveReport) {
         for damage in report.damage {
-            let place = damage.tensor.map { "tensor \($0)" } ?? "bytes"
-            Console.print(
-                "\(damage.step.map { "step \($0), " } ?? "")\(damage.file): \(place) at \(damage.offset), \(damage.count) bytes: \(damage.message)"
-                    .escapingControlCharacters)
+            let step = damage.step.map { "step \($0), " } ?? ""
+            let place = (damage.tensor.map { "tensor \($0)" } ?? "bytes") + " at \(damage.offset), \(damage.count) bytes"
+            Console.print("\(step)\(damage.file): \(place): \(damage.message)".escapingControlCharacters)
         }
     }
 
@@ -329,8 +343,9 @@ private enum ArchiveReports {
             "damage": .array(
                 report.damage.map {
                     [
-                        "step": $0.step.map { JSONValue($0) } ?? .null, "file": .string($0.file), "tensor": JSONValue($0.tensor),
-                        "offset": JSONValue($0.offset), "bytes": JSONValue($0.count), "message": .string($0.message),
+                        "step": $0.step.map { JSONValue($0) } ?? .null, "file": .string($0.file),
+                        "tensor": JSONValue($0.tensor), "offset": JSONValue($0.offset), "bytes": JSONValue($0.count),
+                        "lost": .bool($0.isLost), "message": .string($0.message),
                     ]
                 }),
         ]

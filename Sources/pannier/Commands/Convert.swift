@@ -9,49 +9,6 @@ internal import Layouts
 internal import OrderedCollections
 internal import Tensors
 
-/// What every command that writes a checkpoint asks.
-struct OutputArguments: ParsableArguments {
-    @Option(
-        name: .shortAndLong, help: ArgumentHelp("Where the result goes.", valueName: "dst"), completion: .file())
-    var output: String
-
-    @Flag(help: "Print what would be written, with exact sizes, and write nothing.")
-    var dryRun = false
-
-    @Flag(help: "Replace an output that is there already.")
-    var force = false
-
-    @Flag(help: "Leave it to the system when the bytes reach the disk.")
-    var noSync = false
-
-    var options: OutputOptions { OutputOptions(force: force, sync: !noSync) }
-}
-
-/// A size as people write it: "4GB", "550MB", "500MiB", "1000".
-struct ByteSize: ExpressibleByArgument {
-    let bytes: UInt64
-
-    init?(argument: String) {
-        let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
-        guard let value = Double(digits), value.isFinite, value >= 0 else { return nil }
-        let unit: Double
-        switch argument.dropFirst(digits.count).lowercased() {
-        case "", "b": unit = 1
-        case "k", "kb": unit = 1e3
-        case "m", "mb": unit = 1e6
-        case "g", "gb": unit = 1e9
-        case "t", "tb": unit = 1e12
-        case "kib": unit = 1024
-        case "mib": unit = 1_048_576
-        case "gib": unit = 1_073_741_824
-        case "tib": unit = 1_099_511_627_776
-        default: return nil
-        }
-        guard value * unit < 9e18 else { return nil }
-        bytes = UInt64(value * unit)
-    }
-}
-
 /// The containers of `--to`.
 enum ContainerArgument: String, ExpressibleByArgument, CaseIterable {
     case gguf, safetensors, pytorch
@@ -163,9 +120,10 @@ struct Convert: ParsableCommand {
                 "tensors": .array(converter.plan.steps.map(PlanReport.json)),
             ])
         } else if !common.quiet {
+            let size = "\(converter.plan.steps.count) tensors, \(Human.bytes(outcome.bytes))"
+            let names = keepsNames ? "names as they were" : request.layout.title
             Console.print(
-                "\(outcome.destination.escapingControlCharacters): \(converter.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
-                    + "\(keepsNames ? "names as they were" : request.layout.title), in \(Human.duration(bar.elapsed))")
+                "\(outcome.destination.escapingControlCharacters): \(size), \(names), in \(Human.duration(bar.elapsed))")
         }
     }
 
@@ -191,39 +149,5 @@ struct Convert: ParsableCommand {
                 found: output.output, remedy: "leave one of them out")
         }
         return to?.kind ?? named ?? (vocabOnly ? .gguf : layout?.containers.first ?? .safetensors)
-    }
-}
-
-/// What a plan says, for --dry-run.
-enum PlanReport {
-    static func json(_ step: ConversionStep) -> JSONValue {
-        var object: JSONObject = [
-            "name": .string(step.target.name), "from": .string(step.from.rawValue),
-            "to": .string(step.target.dtype.rawValue), "shape": Reports.shape(step.target.shape),
-            "bytes": JSONValue(step.target.byteCount),
-        ]
-        if let reason = step.reason { object["reason"] = .string(reason) }
-        return .object(object)
-    }
-
-    static func print(_ plan: ConversionPlan, schema: String, bytes: UInt64, json: Bool, explain: Bool = false) {
-        if json {
-            Console.print([
-                "schema": .string(schema), "bytes": JSONValue(bytes),
-                "tensors": .array(plan.steps.map(Self.json)),
-            ])
-            return
-        }
-        var table = Table([.left, .left, .left, .left, .right] + (explain ? [.left] : []))
-        for step in plan.steps {
-            var row = [
-                step.target.name, "\(step.target.shape)", "\(step.from)", "\(step.target.dtype)",
-                Human.bytes(UInt64(step.target.byteCount)),
-            ]
-            if explain { row.append(step.reason ?? "") }
-            table.add(row)
-        }
-        for line in table.lines() { Console.print(line) }
-        Console.print("\(plan.steps.count) tensors, \(Human.count(Int(clamping: bytes))) bytes in all; nothing was written")
     }
 }

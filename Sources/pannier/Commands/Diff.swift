@@ -16,7 +16,7 @@ struct Diff: ParsableCommand {
         discussion: """
             Two checkpoints are brought to one form and compared value by value. Three or more, a folder of steps, or an \
             archive make a timeline, in the order of their step numbers. Ends with status 0 when all is equal within the \
-            tolerance and 1 when something differs; a timeline ends with 0.
+            tolerance and 1 when something differs; in a timeline, from any step to the next.
 
             EXAMPLE
               pannier diff TinyLlama-hf tinyllama-bf16.gguf
@@ -95,7 +95,7 @@ struct Diff: ParsableCommand {
         }
         let checkpoints = try steps.map { try ComparedCheckpoint($0.path, options: options) }
         let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: checkpoints)
-        let total = checkpoints.reduce(0) { $0 + $1.reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) } }
+        let total = checkpoints.reduce(UInt64(0)) { $0.adding($1.reader.totalBytes) ?? .max }
         let bar = ProgressBar("Comparing", total: total)
         let timeline = try Timeline(steps, checkpoints: checkpoints, threads: common.threadCount) { bar.advance(by: $0) }
         bar.finish()
@@ -107,39 +107,6 @@ struct Diff: ParsableCommand {
             TimelineText.print(timeline)
         }
         if !timeline.changed(within: tolerance).isEmpty { throw ExitCode(1) }
-    }
-}
-
-/// The files that a report goes to: refused at the beginning, written at the end.
-struct ReportFiles {
-    private let html: StagedOutput?
-    private let svg: StagedOutput?
-
-    init(html: String?, svg: String?, force: Bool, inputs: [ComparedCheckpoint]) throws {
-        try self.init(html: html, svg: svg, force: force, inputs: inputs.flatMap { $0.reader.files.map(\.identity) })
-    }
-
-    init(html: String?, svg: String?, force: Bool, inputs: [FileIdentity]) throws {
-        if let html, let svg, Paths.name(html) == Paths.name(svg),
-            Paths.identity(Paths.parent(html)) == Paths.identity(Paths.parent(svg))
-        {
-            throw CheckpointError(.usage, "--html and --svg name the same file", file: html, remedy: "name two files")
-        }
-        let options = OutputOptions(force: force, sync: false, inputs: inputs)
-        self.html = try html.map { try StagedOutput(file: $0, options: options) }
-        self.svg = try svg.map { try StagedOutput(file: $0, options: options) }
-    }
-
-    func write(html makeHTML: () -> String, svg makeSVG: () -> String) throws {
-        try Self.write(html, makeHTML)
-        try Self.write(svg, makeSVG)
-    }
-
-    private static func write(_ staged: StagedOutput?, _ make: () -> String) throws {
-        guard let staged else { return }
-        let file = try OutputFile(creating: staged.path)
-        try file.write(Array(make().utf8), at: 0)
-        try staged.publish()
     }
 }
 
@@ -179,15 +146,19 @@ enum DiffJSON {
         ]
     }
 
-    /// The figures of a tensor, or of all.
+    /// The figures of a tensor, or of all; null where no pair of values is finite.
     static func sums(_ sums: DifferenceSums) -> JSONObject {
-        [
+        var object: JSONObject = [
             "max_abs": JSONValue(sums.maxAbs), "rmse": JSONValue(sums.rmse),
             "relative_l2": JSONValue(sums.relativeL2), "cosine": JSONValue(sums.cosine),
             "changed_fraction": JSONValue(sums.changedFraction), "count": JSONValue(sums.count),
             "changed_values": JSONValue(sums.changed), "sign_flips": JSONValue(sums.signFlips),
             "unordered": JSONValue(sums.unordered), "norm_a": JSONValue(sums.normA), "norm_b": JSONValue(sums.normB),
         ]
+        object["unordered_changed"] = JSONValue(sums.unorderedChanged)
+        object["not_finite_a"] = JSONValue(sums.notFiniteA)
+        object["not_finite_b"] = JSONValue(sums.notFiniteB)
+        return object
     }
 
     private static func tensor(_ tensor: TensorDifference) -> JSONValue {

@@ -27,33 +27,58 @@ struct DiffText {
     /// "identical: 39 tensors, 2,754,816 values are equal bit for bit"
     var verdict: String {
         let total = difference.total
-        let count = difference.tensors.count
+        let model = difference.modelTensors
+        let count = model.count
+        let beside = difference.tensors.count - count
         let values = "\(Human.count(count)) tensor\(count == 1 ? "" : "s"), \(Human.count(total.count)) values"
         if difference.isIdentical(within: tolerance) {
-            guard let tolerance else { return "identical: \(values) are equal bit for bit" }
+            let also = beside == 0 ? "" : "; \(tensors(beside)) beside the model as well"
+            guard let tolerance else { return "identical: \(values) are equal bit for bit\(also)" }
+            let largest = "the largest |Δ| is \(FigureText.significant(total.maxAbs))"
             return total.changed == 0
-                ? "identical: \(values) are equal bit for bit"
-                : "equal within \(Human.significant(tolerance)): \(values), the largest |Δ| is \(Human.significant(total.maxAbs))"
+                ? "identical: \(values) are equal bit for bit\(also)"
+                : "equal within \(Human.significant(tolerance)): \(values), \(largest)\(also)"
         }
-        let changed = difference.changed(within: tolerance)
+        let changed = model.filter { !$0.isEqual(within: tolerance) }
         var parts: [String] = []
         if !changed.isEmpty {
             var part = "\(Human.count(changed.count)) of \(Human.count(count)) tensors differ"
             let measured = changed.filter { $0.sums != nil }
-            if let worst = measured.max(by: { ($0.sums?.maxAbs ?? 0) < ($1.sums?.maxAbs ?? 0) }), let sums = worst.sums {
-                part += ", \(Human.fixed(total.changedFraction * 100, 2)) % of the values; relative L2 "
-                    + "\(Human.significant(total.relativeL2)), the largest |Δ| \(Human.significant(sums.maxAbs)) in \(worst.name)"
+            if !measured.isEmpty {
+                part += ", \(FigureText.percent(total.changed, of: total.count)) of the values"
+                if total.unorderedChanged > 0, let said = FigureText.notFinite(total) { part += "; \(said)" }
+            }
+            if let worst = Self.worst(measured) {
+                part += "; relative L2 \(FigureText.significant(total.relativeL2)), \(worst)"
             }
             if measured.count < changed.count {
                 part += "; \(changed.count - measured.count) cannot be compared: other shapes or types"
             }
             parts.append(part)
         }
+        let changedBeside = difference.changed(within: tolerance).filter { tensor in beside > 0 && !tensor.isOfModel }
+        if !changedBeside.isEmpty {
+            let part = "beside the model \(Human.count(changedBeside.count)) of \(Human.count(beside)) tensors differ"
+            parts.append(part + (Self.worst(changedBeside).map { ", \($0)" } ?? ""))
+        }
         if !difference.onlyA.isEmpty { parts.append("\(Human.count(difference.onlyA.count)) only in A") }
         if !difference.onlyB.isEmpty { parts.append("\(Human.count(difference.onlyB.count)) only in B") }
         if difference.tensors.isEmpty, difference.onlyA.isEmpty, difference.onlyB.isEmpty { parts.append("no tensors") }
         return "different: " + parts.joined(separator: "; ")
     }
+
+    /// "the largest |Δ| 0.2812 in model.lm_head.weight"; nil where no difference is known.
+    private static func worst(_ tensors: [TensorDifference]) -> String? {
+        let known = tensors.compactMap { tensor -> (name: String, maxAbs: Double)? in
+            guard let sums = tensor.sums, sums.isMeasured else { return nil }
+            return (tensor.name, sums.maxAbs)
+        }
+        guard let worst = known.max(by: { $0.maxAbs < $1.maxAbs }) else { return nil }
+        return "the largest |Δ| \(FigureText.significant(worst.maxAbs)) in \(worst.name)"
+    }
+
+    /// "39 tensors"
+    private func tensors(_ count: Int) -> String { "\(Human.count(count)) tensor\(count == 1 ? "" : "s")" }
 
     func print(quiet: Bool) {
         let style = Style.standardOutput
@@ -70,6 +95,7 @@ struct DiffText {
         printDtypes()
         printCauses()
         printMissing()
+        printNotFinite()
         let changed = difference.changed(within: tolerance)
         if !changed.isEmpty, top > 0 { printTop(changed) }
         if difference.tensors.contains(where: { !$0.isIdentical }) { printHeatMap() }
@@ -95,8 +121,8 @@ struct DiffText {
             grouping: difference.tensors.flatMap { tensor in tensor.causes.map { (tensor.name, $0) } }, by: \.1)
         for (cause, tensors) in causes {
             let names = tensors.prefix(3).map(\.0).joined(separator: ", ") + (tensors.count > 3 ? ", ..." : "")
-            Console.print(
-                "  cause: \(cause.sentence), in every value of \(tensors.count) tensor\(tensors.count == 1 ? "" : "s") (\(names.escapingForTerminal))")
+            let count = "\(tensors.count) tensor\(tensors.count == 1 ? "" : "s")"
+            Console.print("  cause: \(cause.sentence), in every value of \(count) (\(names.escapingForTerminal))")
         }
         let open = difference.changed(within: tolerance).count { $0.causes.isEmpty }
         if !causes.isEmpty, open > 0 { Console.print("  cause of the other \(open): none of the known ones") }
@@ -112,9 +138,29 @@ struct DiffText {
         }
     }
 
+    /// Tensors with values that are not numbers, those first where they changed.
+    private func printNotFinite() {
+        let shown = 8
+        let bad = difference.tensors.compactMap { tensor -> (tensor: TensorDifference, said: String)? in
+            guard let sums = tensor.sums, let said = FigureText.notFinite(sums) else { return nil }
+            return (tensor, said)
+        }
+        let changed = bad.filter { ($0.tensor.sums?.unorderedChanged ?? 0) > 0 }
+        let same = bad.filter { ($0.tensor.sums?.unorderedChanged ?? 0) == 0 }
+        for entry in (changed + same).prefix(shown) {
+            Console.print("  not finite: \(entry.tensor.name.escapingForTerminal): \(entry.said)")
+        }
+        if bad.count > shown { Console.print("  ... and in \(bad.count - shown) more (--json lists all)") }
+    }
+
     private func printTop(_ changed: [TensorDifference]) {
+        // The model's first: an optimizer's moments always move further than its weights.
+        func rank(_ tensor: TensorDifference) -> (Int, Int, Double) {
+            (tensor.isOfModel ? 1 : 0, (tensor.sums?.unorderedChanged ?? 0) > 0 ? 1 : 0, tensor.sums?.magnitude ?? 0)
+        }
         let order = changed.filter { $0.sums != nil }.sorted {
-            ($0.sums?.relativeL2 ?? 0, $1.name) > ($1.sums?.relativeL2 ?? 0, $0.name)
+            let (one, other) = (rank($0), rank($1))
+            return one == other ? $0.name < $1.name : one > other
         }
         guard !order.isEmpty else { return }
         Console.print()
@@ -123,9 +169,9 @@ struct DiffText {
         for tensor in order.prefix(top) {
             guard let sums = tensor.sums else { continue }
             table.add([
-                tensor.name, Human.significant(sums.maxAbs), Human.significant(sums.rmse),
-                Human.significant(sums.relativeL2), Human.fixed(sums.cosine, 6),
-                Human.fixed(sums.changedFraction * 100, 2) + " %", Human.count(sums.signFlips),
+                tensor.name, FigureText.significant(sums.maxAbs), FigureText.significant(sums.rmse),
+                FigureText.significant(sums.relativeL2), FigureText.fixed(sums.cosine, 6),
+                FigureText.percent(sums.changed, of: sums.count), Human.count(sums.signFlips),
                 Self.distribution(tensor.histogram),
             ])
         }
@@ -139,13 +185,14 @@ struct DiffText {
         guard let low = used.first, let high = used.last else { return "" }
         // The lower tail thins out for long; it says little.
         let start = max(low, high - 15)
-        return "2^\(start - 48) \(Bars.line(Array(bins[start...high]))) 2^\(high - 47)"
+        let bars = Bars.line(Array(bins[start...high]))
+        return "\(FigureText.lowerEdge(ofBin: start)) \(bars) \(FigureText.upperEdge(ofBin: high))"
     }
 
     private func printHeatMap() {
         let grid = DifferenceGrid(difference.tensors)
         guard !grid.layers.isEmpty else { return }
-        func magnitude(_ tensor: TensorDifference) -> Double { tensor.sums?.relativeL2 ?? .infinity }
+        func magnitude(_ tensor: TensorDifference) -> Double { tensor.sums?.magnitude ?? .infinity }
         let all = (grid.layers.flatMap(\.cells).compactMap { $0 } + grid.once).map(magnitude)
         let heat = HeatText(all)
         Console.print()
@@ -160,7 +207,8 @@ struct DiffText {
         for line in table.lines(indent: 2) { Console.print(line) }
         let once = grid.once.map { "\($0.role?.role.rawValue ?? "") \(String(repeating: heat.block(magnitude($0)), count: 3))" }
         Console.print("  " + once.joined(separator: "   "))
-        Console.print(Style.standardOutput.paint("  " + heat.legend, .faint))
+        let beyond = all.allSatisfy(\.isFinite) ? "" : "  ! from zero, NaN, infinite or not comparable"
+        Console.print(Style.standardOutput.paint("  " + heat.legend + beyond, .faint))
     }
 
     private func printFacts() {
@@ -173,6 +221,8 @@ struct DiffText {
             table.add(["\(fact.subject.rawValue) \(fact.key)", fact.a ?? "-", fact.b ?? "-"])
         }
         for line in table.lines(indent: 2) { Console.print(line) }
-        if difference.facts.count > shown { Console.print("  ... and \(difference.facts.count - shown) more (--json lists all)") }
+        if difference.facts.count > shown {
+            Console.print("  ... and \(difference.facts.count - shown) more (--json lists all)")
+        }
     }
 }

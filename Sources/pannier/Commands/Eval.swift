@@ -61,9 +61,11 @@ struct Eval: ParsableCommand {
         }
         let bar = ProgressBar("Evaluating", total: UInt64(chunks.count * chunks.context), unit: .things("tokens"))
         let result = try evaluator.perplexity(chunks, logits: writer) { tokens, perplexity in
-            let soFar = "perplexity \(Human.fixed(perplexity, 4))"
-            bar.advance(to: tokens, remark: soFar)
-            if tokens % chunks.context == 0 { Console.detail("chunk \(tokens / chunks.context) of \(chunks.count): \(soFar)") }
+            let soFar = perplexity.map { "perplexity \(Human.fixed($0, 4))" }
+            bar.advance(to: tokens, remark: soFar ?? "")
+            if let soFar, tokens % chunks.context == 0 {
+                Console.detail("chunk \(tokens / chunks.context) of \(chunks.count): \(soFar)")
+            }
         }
         bar.finish()
         try writer?.finish()

@@ -58,7 +58,8 @@ struct FormatsCommand: ParsableCommand {
                             "name": .string(format.name), "block_elements": JSONValue(format.blockElements),
                             "block_bytes": JSONValue(format.blockBytes),
                             "bits_per_weight": JSONValue(format.dtype.bitsPerElement),
-                            "importance_matrix": .string(format.importance.rawValue),
+                            "importance_matrix": .string(
+                                (format.needsMatrix ? BlockFormat.Importance.required : format.importance).rawValue),
                         ]
                     }),
                 "file_types": .array(
@@ -80,14 +81,16 @@ struct FormatsCommand: ParsableCommand {
             Console.print()
         }
         section("Containers", Self.containers.map { [$0.kind.rawValue, "reads \($0.reads); writes \($0.writes)"] })
-        section("Layouts (--layout)", layouts.map { [$0.name, $0.title, $0.containers.map(\.rawValue).joined(separator: ", ")] })
+        section(
+            "Layouts (--layout)",
+            layouts.map { [$0.name, $0.title, $0.containers.map(\.rawValue).joined(separator: ", ")] })
         section("Presets (--preset)", presets.map { [$0.name, Reports.headline($0.config)] })
         section(
             "Block formats (--tensor-type)",
             BlockFormat.all.map { format in
                 [
                     format.name, "\(Human.fixed(format.dtype.bitsPerElement, 4)) bits", format.summary,
-                    format.importance == .required ? "needs an importance matrix" : "",
+                    format.needsMatrix ? "needs an importance matrix" : "",
                 ]
             })
         section("File types (--type)", FileType.all.map { [$0.name, $0.summary] })

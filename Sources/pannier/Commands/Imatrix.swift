@@ -39,6 +39,7 @@ struct Imatrix: ParsableCommand {
         try collector.write(in: staged.folder, name: Paths.name(staged.path), dataset: source.text, chunks: chunks)
         try staged.publish()
         if common.quiet { return }
-        Console.print("\(output.escapingControlCharacters): \(chunks.count) chunk\(chunks.count == 1 ? "" : "s") of \(chunks.context) tokens")
+        let cut = "\(chunks.count) chunk\(chunks.count == 1 ? "" : "s") of \(chunks.context) tokens"
+        Console.print("\(output.escapingControlCharacters): \(cut)")
     }
 }

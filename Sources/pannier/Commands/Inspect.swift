@@ -42,7 +42,9 @@ struct Inspect: ParsableCommand {
         common.apply()
         let reader = try Containers.open(path, lenient: true)
         let recognised = Result { () throws(CheckpointError) in
-            do { return try ModelSource(reader, at: path, options: SourceOptions(lenient: true)) } catch let error as CheckpointError {
+            do {
+                return try ModelSource(reader, at: path, options: SourceOptions(lenient: true))
+            } catch let error as CheckpointError {
                 throw error
             } catch {
                 throw CheckpointError(.inputOutput, "\(error)", file: path)
@@ -52,7 +54,7 @@ struct Inspect: ParsableCommand {
         let shown = reader.tensors.filter { wanted.matches($0.name) }
         var statistics: [TensorStatistics?] = []
         if stats {
-            let bar = ProgressBar("Reading", total: shown.reduce(0) { $0 + UInt64($1.byteCount) })
+            let bar = ProgressBar("Reading", total: shown.totalBytes)
             statistics = try DeepScan(reader, threads: common.threadCount).statistics(of: shown, histograms: true) {
                 bar.advance(by: $0)
             }
@@ -117,13 +119,13 @@ struct Inspect: ParsableCommand {
     private func number(_ value: Double?) -> JSONValue { value.map { JSONValue($0) } ?? JSONValue.null }
     private func count(_ value: Int?) -> JSONValue { value.map { JSONValue($0) } ?? JSONValue.null }
 
-    /// The model's parameters where the layout is known (a training checkpoint holds more), else all elements.
     /// Why a checkpoint was not recognised, with the file that it lies in where that is another one.
     private static func reason(_ error: CheckpointError, _ reader: any CheckpointReader) -> String {
         guard let file = error.file, file != reader.path else { return error.message }
         return "\(file): \(error.message)"
     }
 
+    /// The model's parameters where the layout is known (a training checkpoint holds more), else all elements.
     private static func parameters(
         _ reader: any CheckpointReader, _ recognised: Result<ModelSource, CheckpointError>
     ) -> Int {
@@ -170,7 +172,8 @@ struct Inspect: ParsableCommand {
             for global in bad {
                 Console.print(
                     style.paint("  DANGER      ", .failure)
-                        + "the pickle asks for \(global.name.escapingControlCharacters), which is not on the list; nothing was executed")
+                        + "the pickle asks for \(global.name.escapingControlCharacters), which is not on the list; "
+                        + "nothing was executed")
             }
         }
         if tensors == nil, !stats, !metadata {
@@ -209,8 +212,8 @@ struct Inspect: ParsableCommand {
 
     private func printMetadata(_ metadata: Metadata) {
         for (key, value) in metadata {
-            Console.print(
-                "\(key.escapingControlCharacters) = \(value.type.name) \(Reports.shortText(of: value).escapingControlCharacters)")
+            let text = Reports.shortText(of: value)
+            Console.print("\(key) = \(value.type.name) \(text)".escapingControlCharacters)
         }
     }
 }

@@ -35,7 +35,7 @@ struct Parity: ParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp(
             "The largest mean KL divergence that passes (default: by the candidate's formats, 0.01 for 16 bits, 0.1 "
-                + "for 4).", valueName: "X"))
+                + "for 4, 0.7 for Q2_K).", valueName: "X"))
     var maxKld: Double?
 
     @Option(help: ArgumentHelp("Write a page with plots.", valueName: "file"), completion: .file())
@@ -50,21 +50,21 @@ struct Parity: ParsableCommand {
 
     func validate() throws {
         if let maxKld, !(maxKld >= 0) { throw ValidationError("--max-kld takes a number of at least 0") }
-        if let html, html == svg { throw ValidationError("--html and --svg name the same file") }
     }
 
     func run() throws {
         common.apply()
         let left = try LanguageModel(reference), right = try LanguageModel(candidate)
-        let staged = (
-            html: try html.map { try writing.staged($0, reading: [left, right], [source.text]) },
-            svg: try svg.map { try writing.staged($0, reading: [left, right], [source.text]) }
-        )
+        let pictures = try ReportFiles(
+            html: html, svg: svg, force: writing.force,
+            inputs: left.source.inputs + right.source.inputs + [source.text].compactMap(Paths.identity))
         let comparison = try ParityComparison(reference: left, candidate: right, threads: common.threadCount)
         let report = try compare(comparison, left)
+        if report.tokenizer != left.path {
+            Console.note("the reference has no tokenizer that can be used: \(report.tokenizer)'s reads the text")
+        }
         let page = ParityPage(report, reference: reference, candidate: candidate)
-        if let staged = staged.html { try Self.write(page.html, to: staged) }
-        if let staged = staged.svg { try Self.write(page.svg, to: staged) }
+        try pictures.write(html: { page.html }, svg: { page.svg })
         if json.json { Console.print(Self.json(report)) } else { Self.print(report) }
         if !report.ok { throw ExitCode(1) }
     }
@@ -96,15 +96,11 @@ struct Parity: ParsableCommand {
         }
     }
 
-    private static func write(_ text: String, to staged: StagedOutput) throws {
-        try OutputFile(creating: staged.path).write(Array(text.utf8), at: 0)
-        try staged.publish()
-    }
-
     private static func json(_ report: ParityReport) -> JSONValue {
         [
             "schema": "pannier.parity/1",
             "tokens": JSONValue(report.tokens),
+            "tokenizer": .string(report.tokenizer),
             "mean_kld": JSONValue(report.meanKLD),
             "median_kld": JSONValue(report.medianKLD),
             "kld_99": JSONValue(report.kld99),
@@ -143,12 +139,17 @@ struct Parity: ParsableCommand {
             "median, 99 %, max    \(Human.significant(report.medianKLD)), \(Human.significant(report.kld99)), "
                 + Human.significant(report.maxKLD))
         Console.print("same likeliest token \(Human.fixed(100 * report.top1Agreement, 2)) %")
-        Console.print("largest logit error  \(Human.significant(report.maxAbsLogit)), NMSE \(Human.significant(report.logitNMSE))")
         Console.print(
-            "perplexity           \(Human.fixed(report.perplexityReference, 4)) and \(Human.fixed(report.perplexityCandidate, 4))")
+            "largest logit error  \(Human.significant(report.maxAbsLogit)), NMSE "
+                + Human.significant(report.logitNMSE))
+        Console.print(
+            "perplexity           \(Human.fixed(report.perplexityReference, 4)) and "
+                + Human.fixed(report.perplexityCandidate, 4))
         Console.print("predictions          \(report.tokens)")
         for layer in report.layers {
-            let name = layer.layer < 0 ? "embedding" : layer == report.layers.last ? "output" : "layer \(layer.layer)"
+            // By its number: an error of NaN is equal to nothing.
+            let isLast = layer.layer == report.layers.last?.layer
+            let name = layer.layer < 0 ? "embedding" : isLast ? "output" : "layer \(layer.layer)"
             Console.print(
                 "  \(name): hidden state \(Human.significant(layer.relativeError)), own "
                     + Human.significant(layer.ownError) + (layer.isDivergent ? "  DIVERGENT" : ""))

@@ -107,7 +107,7 @@ struct Quantize: ParsableCommand {
         if output.dryRun {
             PlanReport.print(
                 quantizer.plan, schema: "pannier.quantize/1", bytes: try quantizer.outputBytes(), json: json.json,
-                explain: explain)
+                explain: explain, fileType: quantizer.fileType.name)
             return
         }
         if explain, !json.json { printReasons(quantizer.plan) }
@@ -136,10 +136,13 @@ struct Quantize: ParsableCommand {
             var matrix = try ImportanceMatrix(file: imatrix)
             matrix.keep(includeWeights)
             matrix.keep(excludeWeights, excluding: true)
-            request.importance = matrix
+            // Of a matrix that nothing is left of, the file says nothing.
+            request.importance = matrix.entries.isEmpty ? nil : matrix
             request.importanceName = imatrix
         }
-        request.overrides = try (tensorType + typesFromFile()).map(TypeOverride.init(parsing:))
+        let before = Self.typesBeforeFile(CommandLine.arguments)
+        let types = try Array(tensorType.prefix(before)) + typesFromFile() + Array(tensorType.dropFirst(before))
+        request.overrides = try types.map(TypeOverride.init(parsing:))
         request.outputType = try outputTensorType.map(tensorType(named:))
         request.embeddingType = try tokenEmbeddingType.map(tensorType(named:))
         request.leaveOutput = leaveOutputTensor
@@ -148,7 +151,7 @@ struct Quantize: ParsableCommand {
         request.keepSplit = keepSplit
         if let pruneLayers {
             request.prunedLayers = Set(
-                try pruneLayers.split(separator: ",").map { part in
+                try pruneLayers.split(separator: ",", omittingEmptySubsequences: false).map { part in
                     guard let layer = Int(part), layer >= 0 else {
                         throw CheckpointError(
                             .usage, "a layer to prune is no number", expected: "numbers such as 3,5,7",
@@ -167,7 +170,7 @@ struct Quantize: ParsableCommand {
         if imatrix == nil, !(includeWeights + excludeWeights).isEmpty {
             warnings.append("--include-weights and --exclude-weights mean nothing without --imatrix")
         }
-        if let matrix = request.importance, matrix.entries.isEmpty {
+        if imatrix != nil, request.importance == nil {
             warnings.append("--include-weights and --exclude-weights leave nothing of the importance matrix")
         }
         let reasons = Set(plan.steps.compactMap(\.reason).map { $0.prefix { $0 != ";" } })
@@ -184,6 +187,15 @@ struct Quantize: ParsableCommand {
                 expected: BlockFormat.all.map(\.name).joined(separator: ", "))
         }
         return format.dtype
+    }
+
+    /// How many times --tensor-type stands before --tensor-type-file: the first pattern that fits counts, from wherever it is.
+    private static func typesBeforeFile(_ arguments: [String]) -> Int {
+        let names = ["--tensor-type", "--tensor-type-file"]
+        let given = arguments.compactMap { argument in
+            names.first { argument == $0 || argument.hasPrefix($0 + "=") }
+        }
+        return given.firstIndex(of: names[1]) ?? given.count
     }
 
     private func typesFromFile() throws -> [String] {
@@ -204,6 +216,7 @@ struct Quantize: ParsableCommand {
         Console.print([
             "schema": "pannier.quantize/1", "destination": .string(outcome.destination),
             "files": .array(outcome.files.map(JSONValue.string)), "bytes": JSONValue(outcome.bytes),
+            "file_type": .string(quantizer.fileType.name),
             "tensors": .array(quantizer.plan.steps.map(PlanReport.json)),
             "errors": .array(
                 outcome.errors.map { error in
@@ -229,8 +242,8 @@ struct Quantize: ParsableCommand {
             for line in table.lines() { Console.print(line) }
         }
         Console.print(
-            "\(outcome.destination.escapingControlCharacters): \(quantizer.plan.steps.count) tensors, \(Human.bytes(outcome.bytes)), "
-                + "\(Human.fixed(bits, 2)) bits a weight, in \(Human.duration(seconds))")
+            "\(outcome.destination.escapingControlCharacters): \(quantizer.plan.steps.count) tensors, "
+                + "\(Human.bytes(outcome.bytes)), \(Human.fixed(bits, 2)) bits a weight, in \(Human.duration(seconds))")
         let worst = outcome.errors.sorted { $0.error.relative > $1.error.relative }.prefix(3)
         if !worst.isEmpty {
             let list = worst.map { "\($0.name) \(Human.fixed($0.error.relative * 100, 2)) % (\($0.dtype))" }

@@ -32,7 +32,8 @@ struct Run: ParsableCommand {
     @Option(name: .customShort("n"), parsing: .unconditional, help: ArgumentHelp("Make N tokens at most.", valueName: "N"))
     var count = 128
 
-    @Option(parsing: .unconditional, help: ArgumentHelp("0 chooses the likeliest token; higher is more random.", valueName: "X"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("0 chooses the likeliest token; higher is more random.", valueName: "X"))
     var temperature = 0.0
 
     @Option(parsing: .unconditional, help: ArgumentHelp("Choose among the N likeliest; 0 means all.", valueName: "N"))
@@ -95,6 +96,10 @@ struct Run: ParsableCommand {
             throw error.at(file: opened.path)
         }
         Console.stream("\n".utf8)
+        // Said before where the prompt alone is too long.
+        if start.count <= opened.config.context {
+            ContextWarning.give(tokens: report.promptTokens + report.generatedTokens, for: opened)
+        }
         Console.note(
             "\(report.promptTokens) tokens read at \(Self.rate(report.promptTokens, report.promptSeconds)), "
                 + "\(report.generatedTokens) made at \(Self.rate(report.generatedTokens, report.generationSeconds))"

@@ -100,6 +100,7 @@ struct Merge: ParsableCommand {
         let bar = ProgressBar("Merging", total: carrier.tensorBytes)
         try carrier.merge(to: output, options: OutputOptions(force: force, sync: !noSync)) { bar.advance(by: $0) }
         bar.finish()
-        if !common.quiet { Console.print("\(output.escapingControlCharacters): \(Human.bytes(carrier.tensorBytes)) of tensors") }
+        if common.quiet { return }
+        Console.print("\(output.escapingControlCharacters): \(Human.bytes(carrier.tensorBytes)) of tensors")
     }
 }

@@ -8,19 +8,6 @@ internal import JSONText
 internal import Layouts
 internal import Tensors
 
-/// Where the dimensions and names come from, when not from the checkpoint.
-struct SourceArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Use a preset's dimensions (see `pannier formats`).", valueName: "name"))
-    var preset: String?
-
-    @Option(help: ArgumentHelp("Use a config file instead of the one beside the checkpoint.", valueName: "file"))
-    var config: String?
-
-    func validate() throws {
-        if preset != nil, config != nil { throw ValidationError("--preset and --config exclude each other") }
-    }
-}
-
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Check names, shapes, dtypes and completeness against the model's config.",
@@ -39,7 +26,7 @@ struct Verify: ParsableCommand {
     @Option(help: ArgumentHelp("Take this layout, or a table of your own, instead of recognising it.", valueName: "name|file"))
     var layout: String?
 
-    @Flag(help: "Read all values: NaN, infinities, rows of zeros, the order of Q and K rows.")
+    @Flag(help: "Read all values: NaN, infinities, rows of zeros, copied matrices, the order of Q and K rows.")
     var deep = false
 
     @OptionGroup var json: JSONOption
@@ -52,8 +39,7 @@ struct Verify: ParsableCommand {
         let verifier = Verifier(source)
         var findings = verifier.verify()
         if deep {
-            let bar = ProgressBar(
-                "Reading", total: source.reader.tensors.reduce(0) { $0 + UInt64($1.byteCount) })
+            let bar = ProgressBar("Reading", total: source.reader.totalBytes)
             findings += try verifier.verifyValues(threads: common.threadCount) { bar.advance(by: $0) }
             bar.finish()
         }
@@ -104,17 +90,18 @@ struct Verify: ParsableCommand {
                 style.paint(finding.severity.rawValue, emphasis) + " "
                     + (place + finding.message).escapingControlCharacters
                     + style.paint(" [\(finding.code.rawValue)]", .faint))
-            switch (finding.expected, finding.found) {
+            // They quote what stands in the files.
+            switch (finding.expected?.escapingControlCharacters, finding.found?.escapingControlCharacters) {
             case (let expected?, let found?): Console.print("  expected \(expected), found \(found)")
             case (nil, let found?): Console.print("  found \(found)")
             case (let expected?, nil): Console.print("  expected \(expected)")
             case (nil, nil): break
             }
-            if let hint = finding.hint { Console.print("  \(hint)") }
+            if let hint = finding.hint { Console.print("  \(hint.escapingControlCharacters)") }
         }
         if !common.quiet {
-            Console.print("\(source.match.explanation.escapingControlCharacters)")
-            Console.print(Reports.headline(source.config))
+            Console.print(source.match.explanation.escapingControlCharacters)
+            Console.print(Reports.headline(source.config).escapingControlCharacters)
         }
         let errors = report.findings.count { $0.severity == .error }
         let warnings = report.findings.count { $0.severity == .warning }

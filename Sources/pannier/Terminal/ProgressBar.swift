@@ -28,7 +28,7 @@ final class ProgressBar: @unchecked Sendable {
     }
 
     private let title: String
-    private let total: UInt64
+    private var total: UInt64
     private let unit: Unit
     private let lock = DispatchSemaphore(value: 1)
     private let started = ProgressBar.now()
@@ -54,6 +54,13 @@ final class ProgressBar: @unchecked Sendable {
         lock.wait()
         defer { lock.signal() }
         return done == total
+    }
+
+    /// Says how much there is to do, where that is known only when the work has begun.
+    func expect(_ total: UInt64) {
+        lock.wait()
+        defer { lock.signal() }
+        self.total = total
     }
 
     func advance(by count: UInt64) { move { $0 &+ count } }

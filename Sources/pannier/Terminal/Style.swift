@@ -6,7 +6,7 @@ internal import Reporting
 
 /// What a piece of text means; the terminal's palette decides how it looks.
 enum Emphasis {
-    case heading, good, warning, failure, faint, number
+    case heading, good, warning, failure, faint
 }
 
 /// Paints text for one of the output streams, or leaves it as it is.
@@ -36,7 +36,6 @@ struct Style {
             case .warning: "33"
             case .failure: "1;31"
             case .faint: "2"
-            case .number: "36"
             }
         return "\u{1B}[\(code)m\(text)\u{1B}[0m"
     }

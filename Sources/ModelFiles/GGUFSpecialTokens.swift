@@ -7,7 +7,7 @@ internal import OrderedCollections
 internal import Tensors
 
 /// Special token ids, automatic tokens, merges and chat templates as GGUF has them.
-struct SpecialTokens {
+struct GGUFSpecialTokens {
     /// Roles in GGUF's order of asking; a post-processor may add "eot" and "eom".
     private var roles = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]
     private(set) var ids: [(role: String, id: Int)] = []
@@ -182,11 +182,11 @@ struct SpecialTokens {
             eos = config?["eos_token"]
             sep = config?["sep_token"]
             guard config != nil else { return }
-            if !SpecialTokens.says(bos), SpecialTokens.says(cls) {
+            if !GGUFSpecialTokens.says(bos), GGUFSpecialTokens.says(cls) {
                 bos = cls
                 self.config?["bos_token"] = cls
             }
-            if !SpecialTokens.says(eos), SpecialTokens.says(sep) {
+            if !GGUFSpecialTokens.says(eos), GGUFSpecialTokens.says(sep) {
                 eos = sep
                 self.config?["eos_token"] = sep
             }
