@@ -47,6 +47,33 @@ import Testing
         #expect(try digests(scratch.path("s")) == digests(sample))
     }
 
+    /// What is written with a table of one's own is read with it, by all commands that read a checkpoint.
+    @Test func ownLayoutsAreReadToo() throws {
+        let scratch = try Scratch()
+        let table = try String(contentsOf: root.appending(path: "Formats/hf-llama/layout.json"), encoding: .utf8)
+        let own = table.replacingOccurrences(of: "model.layers.{i}.", with: "blocks.{i}.")
+            .replacingOccurrences(of: "hf-llama", with: "own")
+        try own.write(to: scratch.url.appending(path: "own.json"), atomically: true, encoding: .utf8)
+        let (mine, there) = (scratch.path("own.json"), scratch.path("own"))
+        #expect(try pannier("convert", sample, "-o", there, "--layout", mine, "--to", "safetensors").status == 0)
+        #expect(try pannier("convert", there, "-o", scratch.path("unknown")).status != 0)
+        #expect(try pannier("convert", there, "-o", scratch.path("back"), "--source-layout", mine).status == 0)
+        #expect(try pannier("diff", sample, scratch.path("back")).status == 0)
+        #expect(try pannier("verify", there, "--layout", mine).status == 0)
+        for (model, layout) in [(sample, []), (there, ["--layout", mine])] {
+            let file = scratch.path(layout.isEmpty ? "a.gguf" : "b.gguf")
+            #expect(try run(["quantize", model, "-o", file, "--type", "Q4_0"] + layout).status == 0)
+            let text = try run(["run", model, "-p", "In the", "-n", "4", "--temperature", "0", "-q"] + layout)
+            #expect(text.status == 0 && !text.output.isEmpty)
+        }
+        let digests = try ["a.gguf", "b.gguf"].map { name in
+            try #require(try pannier("hash", scratch.path(name), "--json").json()["tensors"] as? [[String: Any]])
+                .map { $0["sha256"] as? String }
+        }
+        #expect(digests[0] == digests[1])
+        #expect(try pannier("convert", there, "-o", scratch.path("x"), "--layout", "keep", "--source-layout", mine).status == 64)
+    }
+
     @Test func mergingASplitGivesTheSameFile() throws {
         let scratch = try Scratch()
         #expect(try pannier("convert", sample, "-o", scratch.path("m.gguf"), "--no-sync").status == 0)

@@ -82,12 +82,20 @@ struct Convert: ParsableCommand {
     @Flag(help: "Write a GGUF with the tokenizer and without tensors.")
     var vocabOnly = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Take this layout of the source, or a table of your own, instead of recognising it.", valueName: "name|file"))
+    var sourceLayout: String?
+
     @OptionGroup var dimensions: SourceArguments
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
         if shardSize?.bytes == 0 { throw ValidationError("--shard-size takes at least one byte") }
+        if layout == Self.keep, sourceLayout != nil {
+            throw ValidationError("--layout keep looks at no names: --source-layout has no meaning with it")
+        }
     }
 
     func run() throws {
@@ -131,8 +139,7 @@ struct Convert: ParsableCommand {
     private static let keep = "keep"
 
     private func recognised(_ request: ConversionRequest) throws -> Converter {
-        let opened = try ModelSource(
-            source, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+        let opened = try ModelSource(source, options: dimensions.options(layout: sourceLayout))
         Console.detail(opened.match.explanation)
         return try Converter(opened, request)
     }

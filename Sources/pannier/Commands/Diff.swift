@@ -41,10 +41,7 @@ struct Diff: ParsableCommand {
     @Flag(help: "Replace files that are there already.")
     var force = false
 
-    @Option(help: ArgumentHelp("Take this layout for all, instead of recognising it.", valueName: "name|file"))
-    var layout: String?
-
-    @OptionGroup var dimensions: SourceArguments
+    @OptionGroup var reading: ReadingArguments
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
@@ -59,9 +56,8 @@ struct Diff: ParsableCommand {
     func run() throws {
         common.apply()
         if paths.count != 2 { return try runTimeline() }
-        let options = SourceOptions(preset: dimensions.preset, config: dimensions.config, layout: layout)
-        let a = try ComparedCheckpoint(paths[0], options: options)
-        let b = try ComparedCheckpoint(paths[1], options: options)
+        let a = try ComparedCheckpoint(paths[0], options: reading.options)
+        let b = try ComparedCheckpoint(paths[1], options: reading.options)
         let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: [a, b])
         let differ = Differ(a, b, threads: common.threadCount)
         let bar = ProgressBar("Comparing", total: differ.totalBytes)
@@ -79,7 +75,6 @@ struct Diff: ParsableCommand {
     }
 
     private func runTimeline() throws {
-        let options = SourceOptions(preset: dimensions.preset, config: dimensions.config, layout: layout)
         let steps: [TimelineStep]
         if paths.count > 1 {
             steps = TimelineStep.inOrder(paths.map { TimelineStep($0) })
@@ -93,7 +88,7 @@ struct Diff: ParsableCommand {
         } else {
             steps = try TimelineStep.find(in: paths[0])
         }
-        let checkpoints = try steps.map { try ComparedCheckpoint($0.path, options: options) }
+        let checkpoints = try steps.map { try ComparedCheckpoint($0.path, options: reading.options) }
         let pictures = try ReportFiles(html: html, svg: svg, force: force, inputs: checkpoints)
         let total = checkpoints.reduce(UInt64(0)) { $0.adding($1.reader.totalBytes) ?? .max }
         let bar = ProgressBar("Comparing", total: total)

@@ -11,7 +11,7 @@ struct ModelOptions: ParsableArguments {
     @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
     var model: String
 
-    @OptionGroup var dimensions: SourceArguments
+    @OptionGroup var reading: ReadingArguments
 
     @Option(
         help: ArgumentHelp(
@@ -25,7 +25,7 @@ struct ModelOptions: ParsableArguments {
 
     /// Opens the model with the dimensions that the person gave.
     func open() throws -> LanguageModel {
-        try LanguageModel(model, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+        try LanguageModel(model, options: reading.options)
     }
 
     /// The forward pass of the opened model.

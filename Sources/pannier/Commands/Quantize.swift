@@ -76,7 +76,7 @@ struct Quantize: ParsableCommand {
     @Flag(help: "Say for each tensor which rule gave it its type.")
     var explain = false
 
-    @OptionGroup var dimensions: SourceArguments
+    @OptionGroup var reading: ReadingArguments
     @OptionGroup var json: JSONOption
     @OptionGroup var common: CommonOptions
 
@@ -94,8 +94,7 @@ struct Quantize: ParsableCommand {
     func run() throws {
         common.apply()
         let request = try request()
-        let opened = try ModelSource(
-            source, options: SourceOptions(preset: dimensions.preset, config: dimensions.config))
+        let opened = try ModelSource(source, options: reading.options)
         var writing = output.options
         writing.inputs = [imatrix, tensorTypeFile].compactMap { $0.flatMap { Paths.identity($0) } }
         let conversion = ConversionRequest(

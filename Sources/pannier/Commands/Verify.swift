@@ -21,10 +21,7 @@ struct Verify: ParsableCommand {
     @Argument(help: "A file, a Hugging Face or Lit-GPT folder, or an index.json.", completion: .file())
     var path: String
 
-    @OptionGroup var dimensions: SourceArguments
-
-    @Option(help: ArgumentHelp("Take this layout, or a table of your own, instead of recognising it.", valueName: "name|file"))
-    var layout: String?
+    @OptionGroup var reading: ReadingArguments
 
     @Flag(help: "Read all values: NaN, infinities, rows of zeros, copied matrices, the order of Q and K rows.")
     var deep = false
@@ -34,8 +31,7 @@ struct Verify: ParsableCommand {
 
     func run() throws {
         common.apply()
-        let source = try ModelSource(
-            path, options: SourceOptions(preset: dimensions.preset, config: dimensions.config, layout: layout))
+        let source = try ModelSource(path, options: reading.options)
         let verifier = Verifier(source)
         var findings = verifier.verify()
         if deep {
