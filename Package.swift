@@ -98,7 +98,7 @@ let package = Package(
         .target(
             name: "HostileFiles", dependencies: ["Bytes"], path: "Tests/HostileFiles", swiftSettings: swiftSettings),
         tests("ArchitectureTests", []),
-        tests("CommandLineTests", ["pannier", "HostileFiles"], exclude: ["Golden"]),
+        tests("CommandLineTests", ["pannier", "HostileFiles", "Tokenizers"], exclude: ["Golden"]),
         tests("ArchiveTests", ["Bytes", "Tensors", "Containers", "Archive", "CKernels", "CZstd", "pannier"]),
         tests("BytesTests", ["Bytes", "CKernels"]),
         tests("JSONTextTests", ["Bytes", "JSONText"]),

@@ -11,6 +11,8 @@ struct CompanionFiles: Sendable {
     private let reader: any CheckpointReader
     /// What the weights become; nil where tensors keep their names, since the source's config is still theirs.
     private let model: Model?
+    /// What a GGUF's own metadata say of the model, as files; nil where that stands in the source's folder.
+    private let within: (files: [ModelFile], warnings: [String])?
 
     private struct Model: Sendable {
         let source: ModelSource
@@ -25,8 +27,10 @@ struct CompanionFiles: Sendable {
         }
     }
 
-    init(_ source: ModelSource, _ request: ConversionRequest, _ plan: ConversionPlan) {
+    /// - Throws: `malformed` when a GGUF's metadata contradict themselves.
+    init(_ source: ModelSource, _ request: ConversionRequest, _ plan: ConversionPlan) throws {
         reader = source.reader
+        within = reader.kind == .gguf ? try HuggingFaceFiles.files(from: reader.metadata) : nil
         model = Model(source: source, request: request, plan: plan)
     }
 
@@ -34,18 +38,16 @@ struct CompanionFiles: Sendable {
     init(keeping reader: any CheckpointReader) {
         self.reader = reader
         model = nil
+        within = nil
     }
 
     /// Companions beyond this size are no tokenizers.
     private static let largestFile: UInt64 = 96 << 20
 
-    /// Whether all that is said of the model stands in its own metadata, as in a GGUF's, and nothing in its folder.
-    private var isWithin: Bool { model != nil && reader.kind == .gguf }
-
     /// What the folder will lack, a sentence each.
-    func warnings() throws -> [String] {
+    var warnings: [String] {
         guard let model else { return [] }
-        if isWithin { return try HuggingFaceFiles.files(from: reader.metadata).warnings }
+        if let within { return within.warnings }
         let present = Set(Companions.present(in: model.source.folder))
         guard present.isDisjoint(with: ["tokenizer.model", "tokenizer.json", "vocab.json"]) else { return [] }
         return [
@@ -68,9 +70,9 @@ struct CompanionFiles: Sendable {
             return try carry(Companions.present(in: reader.folder))
         }
         let source = model.source
-        if isWithin {
+        if let within {
             for file in try model.configs(source.config) { try put(file.name, file.bytes) }
-            for file in try HuggingFaceFiles.files(from: reader.metadata).files { try put(file.name, file.bytes) }
+            for file in within.files { try put(file.name, file.bytes) }
         } else {
             let folder = try ModelFolder(reading: source.folder, name: source.name)
             // Completed once, so that no file names other special tokens than the next.
@@ -82,7 +84,7 @@ struct CompanionFiles: Sendable {
     }
 
     /// The additional chat templates, which have a folder of their own in the output too.
-    func templates() throws -> [ModelFile] { isWithin ? [] : try Companions.templates(in: reader.folder) }
+    func templates() throws -> [ModelFile] { within != nil ? [] : try Companions.templates(in: reader.folder) }
 
     /// Stages templates for their folder in an output's folder, which is there.
     /// - Returns: nil where there are none.

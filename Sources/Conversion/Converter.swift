@@ -14,8 +14,8 @@ public struct Converter: Sendable {
     /// Files that are read, none of which the output may replace.
     private let inputs: [FileIdentity]
     private let request: ConversionRequest
-    /// Writes what lies beside the weights in a folder.
-    private let companions: CompanionFiles
+    /// Writes what lies beside the weights in a folder; nil where the output is no folder.
+    private let companions: CompanionFiles?
     public let plan: ConversionPlan
     /// The steps of each part of a GGUF that is written in parts.
     private let split: [[Int]]?
@@ -31,6 +31,7 @@ public struct Converter: Sendable {
             self.plan = plan
             let tensors = plan.steps.map(\.target)
             let alignment = try GGUFWriter.alignment(plan.metadata)
+            companions = nil
             let spread = request.shardSize.map {
                 GGUFSplit.spread(tensors, limit: .bytes($0), alignment: alignment)
             } ?? []
@@ -49,13 +50,13 @@ public struct Converter: Sendable {
                 _ = try ConfigFile.files(for: request.layout, config: source.config, name: "", dtype: nil)
             }
             var plan = ConversionPlan(steps: try planner.steps(), warnings: source.warnings)
-            if request.makesFolder { plan.warnings += try CompanionFiles(source, request, plan).warnings() }
+            companions = request.makesFolder ? try CompanionFiles(source, request, plan) : nil
+            plan.warnings += companions?.warnings ?? []
             self.plan = plan
         }
         reader = source.reader
         inputs = source.inputs
         self.request = request
-        companions = CompanionFiles(source, request, plan)
     }
 
     /// Plans a change of container alone: every tensor under its own name and in its own shape, whatever model it is of.
@@ -73,7 +74,7 @@ public struct Converter: Sendable {
         inputs = reader.files.map(\.identity) + CompanionFiles.inputs(beside: reader)
         self.request = request
         split = nil
-        companions = CompanionFiles(keeping: reader)
+        companions = request.makesFolder ? CompanionFiles(keeping: reader) : nil
     }
 
     /// A conversion whose plan was made elsewhere (quantizing).
@@ -83,7 +84,7 @@ public struct Converter: Sendable {
         self.request = request
         self.plan = plan
         self.split = split
-        companions = CompanionFiles(source, request, plan)
+        companions = nil
     }
 
     /// Bytes of the files with tensors that `run` would write, an index among them: `Outcome.bytes`.
@@ -124,9 +125,8 @@ public struct Converter: Sendable {
     ) throws -> Outcome {
         var options = request.output
         options.inputs += inputs
-        let makesFolder = request.makesFolder
         let staged =
-            makesFolder
+            companions != nil
             ? try StagedOutput(folder: request.destination, options: options)
             : try stagedFiles(options)
         let writer = try makeWriter(in: staged.folder)
@@ -134,16 +134,16 @@ public struct Converter: Sendable {
             plan, from: reader, to: writer, threads: request.threads, compareEvery: compareEvery
         ).run(progress: progress)
         try writer.finish()
-        if makesFolder { try companions.write(into: staged) }
+        try companions?.write(into: staged)
         try check(staged, writer)
-        if makesFolder { try publishFolder(staged, options) } else { try staged.publish() }
+        if let companions { try publish(staged, companions, options) } else { try staged.publish() }
         return Outcome(
             destination: request.destination, files: writer.fileNames, bytes: writer.totalBytes, errors: errors)
     }
 
     /// Gives a folder's files their places, and its templates, whose folder is published by itself. They are read before
     /// anything is published, and in a folder that is there already they are written before, too.
-    private func publishFolder(_ staged: StagedOutput, _ options: OutputOptions) throws {
+    private func publish(_ staged: StagedOutput, _ companions: CompanionFiles, _ options: OutputOptions) throws {
         let templates = try companions.templates()
         func stage() throws -> StagedOutput? {
             try CompanionFiles.stage(templates, in: request.destination, options: options)

@@ -1,6 +1,6 @@
 // Byte-level BPE: GPT-2's way of naming bytes by printable characters (openai/gpt-2, encoder.py), Llama 3's tokenizer.
 
-struct ByteLevelEncoding: Sendable {
+package struct ByteLevelEncoding: Sendable {
     let table: PieceTable
     let pairs: [UInt64: (rank: Int32, id: Int32)]
     let pattern: WordPattern
@@ -22,7 +22,7 @@ struct ByteLevelEncoding: Sendable {
     }
 
     /// The character that stands for each byte: printable Latin-1 for itself, the others from U+0100 on in order.
-    static let names: [Unicode.Scalar] = {
+    package static let names: [Unicode.Scalar] = {
         var next: UInt32 = 0x100
         return (0..<256).map { (byte: UInt32) in
             switch byte {

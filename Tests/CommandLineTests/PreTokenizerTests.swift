@@ -3,6 +3,7 @@
 
 import Foundation
 import Testing
+import Tokenizers
 
 @Suite struct PreTokenizerTests {
     private static let llama3 =
@@ -11,18 +12,8 @@ import Testing
 
     /// GPT-2's names of the 256 bytes by their values, and what the merges make of them.
     private static let merges = ["1 2", "12 3", "4 5", "Ġ 1", "' s", "a b"]
-    private static let vocabulary: [String] = {
-        var next: UInt32 = 0x100
-        let bytes = (UInt32(0)..<256).map { (byte: UInt32) -> String in
-            switch byte {
-            case 0x21...0x7e, 0xa1...0xac, 0xae...0xff: return Unicode.Scalar(byte).map { String($0) } ?? ""
-            default:
-                defer { next += 1 }
-                return Unicode.Scalar(next).map { String($0) } ?? ""
-            }
-        }
-        return bytes + merges.map { $0.replacingOccurrences(of: " ", with: "") }
-    }()
+    private static let vocabulary: [String] =
+        ByteLevelEncoding.names.map { String($0) } + merges.map { $0.replacingOccurrences(of: " ", with: "") }
 
     private static func steps(_ expressions: [String]) -> [String: Any] {
         let splits: [[String: Any]] = expressions.map {

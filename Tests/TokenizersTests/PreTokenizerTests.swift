@@ -14,18 +14,8 @@ import Tokenizers
     ]
 
     /// GPT-2's names of the 256 bytes, the pieces that the merges make, a word that no merge makes, and a control token.
-    private static let tokens: [String] = {
-        var next: UInt32 = 0x100
-        let bytes = (UInt32(0)..<256).map { (byte: UInt32) -> String in
-            switch byte {
-            case 0x21...0x7e, 0xa1...0xac, 0xae...0xff: return Unicode.Scalar(byte).map { String($0) } ?? ""
-            default:
-                defer { next += 1 }
-                return Unicode.Scalar(next).map { String($0) } ?? ""
-            }
-        }
-        return bytes + merges.map { $0.filter { $0 != " " } } + ["abcd", "<|end|>"]
-    }()
+    private static let tokens: [String] =
+        ByteLevelEncoding.names.map { String($0) } + merges.map { $0.filter { $0 != " " } } + ["abcd", "<|end|>"]
 
     private static func metadata(_ pre: String?, merges: [String] = merges) -> Metadata {
         var metadata: Metadata = [
