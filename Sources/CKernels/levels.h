@@ -37,8 +37,11 @@
 #undef LEVEL_AVX2
 
 #if defined(__x86_64__)
+#ifndef AVX512_MORE // an extension that a source has asked for beforehand
+#define AVX512_MORE ""
+#endif
 #ifndef AVX512_FEATURES // Tests/Emulation names others
-#define AVX512_FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe"
+#define AVX512_FEATURES "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt,movbe" AVX512_MORE
 #endif
 #define LEVEL_BASELINE 0
 #define LEVEL_AVX2 1

@@ -1,6 +1,7 @@
 // Products of weight matrices with a batch of activations, shared between the threads.
 
 internal import CKernels
+internal import Platform
 
 /// The arithmetic of the batch products.
 public enum Compute: String, Sendable, CaseIterable {
@@ -74,19 +75,28 @@ final class MatrixProduct {
     ) {
         let pack = compute == .bf16 ? pannier_pack_bf16 : pannier_pack_f32
         let matmul = compute == .bf16 ? pannier_matmul_bf16 : pannier_matmul_f32
+        mapPages(of: projections)
         let count = Int64(tokens), width = Int64(columns), packed = packed.pointer
         pool.run(Int(pannier_panels(count))) { panel, _ in
             pack(input, width, count, width, Int64(panel), Int64(panel) + 1, packed)
         }
         let jobs = projections.map { Job($0, input: packed) }
-        // Pieces of one tile of rows, over all projections: the last ones are shared as evenly as the first.
-        var pieces: [Piece] = []
-        for (index, job) in jobs.enumerated() { Piece.append(to: &pieces, job: index, 0..<job.rows, by: 48) }
         let scratch = scratch.map(\.pointer)
-        run(jobs, pieces) { job, rows, thread in
+        run(jobs, shares(jobs, by: Int(pannier_matmul_rows()))) { job, rows, thread in
             matmul(
                 job.matrix, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, count, job.out,
                 Int64(job.rows), scratch[thread])
+        }
+    }
+
+    /// Asks for what is not mapped yet: in one call a page costs a fraction of what it costs when it is touched, and what is not
+    /// mapped cannot be fetched ahead.
+    private func mapPages(of projections: [Projection]) {
+        let chunk = 4 << 20
+        for memory in projections.flatMap({ $0.matrix.takeUnmapped() }) {
+            pool.run(over: memory.count, by: chunk) { range, _ in
+                mapPagesToRead(UnsafeRawBufferPointer(rebasing: memory[range]))
+            }
         }
     }
 
@@ -115,7 +125,8 @@ final class MatrixProduct {
                 jobs.append(Job(projection, input: input))
                 waiting = waiting.dropFirst()
             }
-            run(jobs, shares(jobs)) { job, rows, _ in
+            // Rows in groups stay together.
+            run(jobs, shares(jobs, by: Int(PANNIER_ROW_GROUP))) { job, rows, _ in
                 pannier_matvec(
                     job.matrix, compute, Int64(rows.lowerBound), Int64(rows.upperBound), job.input, job.out)
             }
@@ -124,13 +135,14 @@ final class MatrixProduct {
 
     /// Pieces of all rows, in the order in which threads take them: at first most of each thread's share, since memory is read
     /// fastest in long runs, then half of what would be each one's share of the rest, and so on, so that they end together.
-    private func shares(_ jobs: [Job]) -> [Piece] {
+    /// - Parameter group: the rows that stay together.
+    private func shares(_ jobs: [Job], by group: Int) -> [Piece] {
         var pieces: [Piece] = [], done = jobs.map { _ in 0 }
         // A piece a thread of each job that has rows left.
         func takeRound(_ part: (_ rows: Int) -> Int) {
             for (index, job) in jobs.enumerated() {
-                // A short piece takes longer to begin than it saves. Rows in groups stay together.
-                let least = max(8, (32 << 10) / max(1, job.rowBytes)), group = Int(PANNIER_ROW_GROUP)
+                // A short piece takes longer to begin than it saves.
+                let least = max(group, (32 << 10) / max(1, job.rowBytes))
                 let size = (max(least, part(job.rows - done[index]) / pool.threads) + group - 1) / group * group
                 let end = min(job.rows, done[index] + size * pool.threads)
                 Piece.append(to: &pieces, job: index, done[index]..<end, by: size)

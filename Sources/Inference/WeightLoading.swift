@@ -44,10 +44,11 @@ extension ModelWeights {
 }
 
 /// Memory that holds a tensor's bytes for as long as it lives.
-private final class TensorBytes: ReleasablePages {
+private final class TensorBytes: MappedPages {
     let bytes: UnsafeRawBufferPointer
     private let owner: MappedFile?
     var isMapped: Bool { owner?.isOnDisk ?? false }
+    private var isTaken = false
 
     init(mapped file: MappedFile, _ bytes: UnsafeRawBufferPointer) {
         owner = file
@@ -68,7 +69,13 @@ private final class TensorBytes: ReleasablePages {
 
     deinit { if owner == nil { bytes.deallocate() } }
 
+    func takeUnmapped() -> UnsafeRawBufferPointer? {
+        defer { isTaken = true }
+        return isMapped && !isTaken ? bytes : nil
+    }
+
     func releasePages() {
+        isTaken = false
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         guard isMapped, page > 0, let base = bytes.baseAddress else { return }
         // Whole pages of this tensor only. The file's bytes stay in the system's cache.

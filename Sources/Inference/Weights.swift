@@ -6,9 +6,12 @@ public import Layouts
 internal import struct Quantization.BlockFormat
 public import Tensors
 
-/// Memory whose pages can be given back to the system: they are read again when they are needed.
-protocol ReleasablePages: AnyObject {
+/// Memory of a file that is mapped: its pages come when they are touched, and can be given back.
+protocol MappedPages: AnyObject {
+    /// Gives the pages back to the system; they are read again when they are needed.
     func releasePages()
+    /// The memory, where its pages were not asked for since it was mapped or they were given back. All of it is to be asked for.
+    func takeUnmapped() -> UnsafeRawBufferPointer?
 }
 
 /// A weight matrix `[rows, columns]` in some block format. Its rows may lie anywhere, so a fused, interleaved or
@@ -86,7 +89,12 @@ public final class WeightMatrix: @unchecked Sendable {
     /// Gives mapped pages back. A look at a few rows of an embedding maps the pages around them as well, and those of
     /// all tokens of a long text would stay.
     func releasePages() {
-        for owner in owners { (owner as? any ReleasablePages)?.releasePages() }
+        for owner in owners { (owner as? any MappedPages)?.releasePages() }
+    }
+
+    /// Memory whose pages are better asked for together than touched one after another, where all rows are to be read.
+    func takeUnmapped() -> [UnsafeRawBufferPointer] {
+        owners.compactMap { ($0 as? any MappedPages)?.takeUnmapped() }
     }
 
     /// All values, row by row.

@@ -18,9 +18,11 @@ typedef enum pannier_cpu_level {
     PANNIER_CPU_LEVELS = 3
 } pannier_cpu_level;
 
-/// Extensions that matrix products use where they are there, beside the level.
+/// Extensions that matrix products use where they are there, beside the level. A set of them is a sum.
 typedef enum pannier_cpu_feature {
-    PANNIER_CPU_AVX512_BF16 = 1,
+    PANNIER_CPU_AVX512_BF16 = 1, ///< products of pairs of bf16
+    PANNIER_CPU_FAST_BF16 = 2,   ///< the same, and they take no longer than those of f32: not on Intel's cores
+    PANNIER_CPU_AVX512_VNNI = 4, ///< sums of products of pairs of 16-bit integers
 } pannier_cpu_feature;
 
 /// The highest level that this machine can run.
@@ -34,8 +36,12 @@ pannier_cpu_level pannier_cpu_current(void);
 /// Not to be called while kernels run on other threads.
 pannier_cpu_level pannier_cpu_force(pannier_cpu_level level);
 
-/// Whether the machine has the feature and the level in force is AVX-512.
+/// Whether the machine has the feature, it is not withheld, and the level in force is AVX-512.
 int pannier_cpu_has(pannier_cpu_feature feature);
+
+/// Withholds a set of features, so that tests reach the products without them; 0 withholds none. As pannier_cpu_force, not
+/// to be called while kernels run.
+void pannier_cpu_withhold(unsigned features);
 
 /// "baseline", "avx2", "avx512".
 const char *pannier_cpu_level_name(pannier_cpu_level level);

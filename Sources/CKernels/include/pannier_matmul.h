@@ -67,6 +67,8 @@ void pannier_decode_f32(const void *src, float *dst, int64_t count);
 int64_t pannier_packed_floats(int64_t tokens, int64_t columns);
 /// Panels in a packed batch; they can be packed by different threads.
 int64_t pannier_panels(int64_t tokens);
+/// Rows that are decoded together. Products of whole numbers of them are the fastest, and of many of them one after another.
+int64_t pannier_matmul_rows(void);
 /// Bytes of scratch memory a thread needs for a product with `tokens` tokens.
 int64_t pannier_matmul_scratch(int64_t tokens);
 
@@ -78,8 +80,9 @@ void pannier_pack_f32(const float *x, int64_t stride, int64_t tokens, int64_t co
 void pannier_matmul_f32(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                         float *out, int64_t out_stride, void *scratch);
 
-/// The same in pairs of 16 bits. With AVX-512's products of bf16, weights and activations are rounded to bf16; with AVX2 to
-/// 12 and 13 bits below the largest of 64, which loses less. Elsewhere these are the f32 products. Sums stay f32.
+/// The same in pairs of 16 bits. Where products of bf16 are fast, weights and activations are rounded to bf16; elsewhere with
+/// AVX2 or AVX-512's VNNI to integers of 11 and 12 bits and more below the largest of 128, which loses less. On other machines
+/// these are the f32 products. Sums stay f32.
 void pannier_pack_bf16(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                        float *packed);
 void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,

@@ -2,6 +2,9 @@
 #include "tiles.h"
 
 #include <string.h>
+#ifndef F32_CHUNK
+#define F32_CHUNK 512
+#endif
 
 static void decode_floats(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row) {
     w->decode(from, (float *)tile + row * TILE_COLUMNS, count);
@@ -18,8 +21,8 @@ int64_t pannier_panels(int64_t tokens) {
     return (tokens + panel - 1) / panel;
 }
 
-// Whole vectors of the widest level, so that a buffer serves every level.
-int64_t pannier_packed_floats(int64_t tokens, int64_t columns) { return (tokens + 15) / 16 * 16 * (columns + 1); }
+// Whole vectors of the widest level, so that a buffer serves every level, and what pairs need beside (word_stride).
+int64_t pannier_packed_floats(int64_t tokens, int64_t columns) { return (tokens + 15) / 16 * 16 * (columns + 17); }
 
 void pannier_pack_f32(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                       float *packed) {

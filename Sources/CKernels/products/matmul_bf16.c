@@ -1,11 +1,11 @@
-// Batch products of 16-bit pairs: of bf16 where AVX-512 has them (vdpbf16ps), of integers with AVX2 (matmul_words.inc).
-// See include/pannier_matmul.h.
+// Batch products of 16-bit pairs: of bf16 here, where AVX-512 has them (vdpbf16ps) and they are fast, of integers elsewhere
+// (matmul_words.inc). Which it is, is chosen at the end. See include/pannier_matmul.h.
 //
 // The same walk as matmul.inc with pairs of columns in place of columns: a pair of weights (32 bits) is broadcast and
 // multiplied with the pairs of sixteen tokens. The instruction rounds each product's sum to f32 and takes subnormal
 // inputs as zero.
+#include "matmul_words.h"
 #include "tiles.h"
-#include "units.h"
 #include "pannier_half.h"
 
 #include <string.h>
@@ -95,44 +95,37 @@ static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count
 
 static void multiply_pairs(const tile_place *p) {
     const uint32_t *panel = (const uint32_t *)p->packed + p->token * ((p->columns + 1) / 2) + p->column / 2 * p->width;
-    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS, panel, (p->count + 1) / 2,
+    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS + p->tile_column / 2, panel, (p->count + 1) / 2,
                                                p->sums, p->sums_stride, p->add);
 }
 
 static void matmul(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                    float *out, int64_t out_stride, void *scratch) {
-    static const tile_kernels kernels = {16, PANEL, TILE_PAIRS * 2, decode_pairs, multiply_pairs};
+    static const tile_kernels kernels = {16, PANEL, TILE_PAIRS * 2, TILE_PAIRS * 2, decode_pairs, multiply_pairs};
     pannier_walk_tiles(&kernels, w, first, last, packed, tokens, out, out_stride, scratch);
 }
 #pragma clang attribute pop
 
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#include "matmul_words.inc"
-#pragma clang attribute pop
-
-typedef void (*pack_fn)(const float *, int64_t, int64_t, int64_t, int64_t, int64_t, float *);
-typedef void (*matmul_fn)(const pannier_matrix *, int64_t, int64_t, const float *, int64_t, float *, int64_t, void *);
-
-static pack_fn pack_here(void) {
-    if (pannier_cpu_has(PANNIER_CPU_AVX512_BF16)) return pack;
-    return pannier_cpu_current() == PANNIER_CPU_AVX2 ? pack_words : pannier_pack_f32;
+static bool has_bf16(void) {
+    return pannier_cpu_has(PANNIER_CPU_FAST_BF16) ||
+           (pannier_cpu_has(PANNIER_CPU_AVX512_BF16) && !pannier_cpu_has(PANNIER_CPU_AVX512_VNNI));
 }
-static matmul_fn matmul_here(void) {
-    if (pannier_cpu_has(PANNIER_CPU_AVX512_BF16)) return matmul;
-    return pannier_cpu_current() == PANNIER_CPU_AVX2 ? matmul_words : pannier_matmul_f32;
-}
+static pannier_pack_fn pack_here(void) { return has_bf16() ? pack : pannier_pack_words(); }
+static pannier_matmul_fn matmul_here(void) { return has_bf16() ? matmul : pannier_matmul_words(); }
 #else
-#define pack_here() pannier_pack_f32
-#define matmul_here() pannier_matmul_f32
+#define pack_here() pannier_pack_words()
+#define matmul_here() pannier_matmul_words()
 #endif
 
-// Without such products, those of f32 stand in for them: slower and more exact.
+// Where pairs are no faster, the products of f32 stand in for them: slower and more exact.
 void pannier_pack_bf16(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                        float *packed) {
-    pack_here()(x, stride, tokens, columns, first, last, packed);
+    const pannier_pack_fn here = pack_here();
+    (here ? here : pannier_pack_f32)(x, stride, tokens, columns, first, last, packed);
 }
 
 void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                          float *out, int64_t out_stride, void *scratch) {
-    matmul_here()(w, first, last, packed, tokens, out, out_stride, scratch);
+    const pannier_matmul_fn here = matmul_here();
+    (here ? here : pannier_matmul_f32)(w, first, last, packed, tokens, out, out_stride, scratch);
 }

@@ -1,12 +1,16 @@
 // See tiles.h.
 #include "tiles.h"
 
+#include <string.h>
+
 enum { LINE = 64 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+int64_t pannier_matmul_rows(void) { return TILE_ROWS; }
+
 int64_t pannier_matmul_scratch(int64_t tokens) {
-    return (int64_t)sizeof(float) * TILE_ROWS * (TILE_COLUMNS + (tokens + 15) / 16 * 16);
+    return (int64_t)sizeof(float) * (TILE_ROWS * TILE_COLUMNS + BAND_ROWS * ((tokens + 15) / 16 * 16));
 }
 
 /// Rows [row, row + rows) of a matrix and `count` of their columns, which begin `offset` bytes into a row; without rows where
@@ -15,58 +19,102 @@ typedef struct tile {
     int64_t row, rows, column, count, offset, bytes;
 } tile;
 
-// Tile `index` of those of rows [first, last): from left to right, then down. A tile is a whole number of blocks wide. Blocks
-// have 1, 32, 64, 128 or 256 values.
+// Tile `index` of those of rows [first, last): band after band, in a band from left to right, and of the same columns down. A
+// tile is a whole number of blocks wide. Blocks have 1, 32, 64, 128 or 256 values.
 static tile tile_at(int64_t index, int64_t most_columns, const pannier_matrix *w, int64_t first, int64_t last) {
     const int64_t columns = most_columns / w->block_elements * w->block_elements;
     const int64_t across = (w->columns + columns - 1) / columns;
-    const int64_t row = least(first + index / across * TILE_ROWS, last), column = index % across * columns;
+    const int64_t band = first + index / (across * BAND_TILES) * BAND_ROWS, within = index % (across * BAND_TILES);
+    if (band >= last) return (tile){0};
+    // The last band may be lower.
+    const int64_t down = least((last - band + TILE_ROWS - 1) / TILE_ROWS, BAND_TILES);
+    if (within >= across * down) return (tile){0};
+    const int64_t row = band + within % down * TILE_ROWS, column = within / down * columns;
     const int64_t count = least(w->columns - column, columns);
     return (tile){row, least(last - row, TILE_ROWS), column, count, column / w->block_elements * w->block_bytes,
                   count / w->block_elements * w->block_bytes};
 }
 
 // Asks for rows [first, last) of a tile from memory, so that they wait in the second cache. Its pieces of rows are too short for
-// the processor to see them coming.
+// the processor to see them coming. A few at a time: a processor that waits for as many lines as it can waits with the rest.
 static void fetch_rows(const pannier_matrix *w, const tile *tile, int64_t first, int64_t last) {
     for (int64_t r = first; r < last; r++)
         for (int64_t at = 0; at < tile->bytes; at += LINE)
             __builtin_prefetch((const char *)w->row[tile->row + r] + tile->offset + at, 0, 2);
 }
 
-// Sums lie token after token, what comes out row after row: eight tokens at a time, so that the lines that are written stay in
-// the first cache.
+// Asks for what comes out, to be written: `rows` rows of tokens [first, last).
+#if defined(__x86_64__)
+__attribute__((target("prfchw"))) // does nothing where a processor does not know it
+#endif
+static void fetch_out(float *out, int64_t out_stride, int64_t rows, int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; t++)
+        for (int64_t r = 0; r < rows; r += LINE / (int64_t)sizeof(float)) __builtin_prefetch(out + t * out_stride + r, 1, 2);
+}
+
+typedef float four __attribute__((ext_vector_type(4)));
+
+// Sums lie row after row, what comes out token after token: eight tokens at a time, so that the lines that are written stay in
+// the first cache, and of them squares of four.
 static void write_out(const float *sums, int64_t width, int64_t rows, int64_t tokens, float *out, int64_t out_stride) {
+    const int64_t whole_rows = rows / 4 * 4, whole_tokens = tokens / 4 * 4;
     for (int64_t begin = 0; begin < tokens; begin += 8) {
-        const int64_t end = least(begin + 8, tokens);
+        const int64_t end = least(begin + 8, tokens), squares = least(end, whole_tokens);
+        for (int64_t r = 0; r < whole_rows; r += 4)
+            for (int64_t t = begin; t < squares; t += 4) {
+                four in[4], pair[4];
+                for (int i = 0; i < 4; i++) memcpy(&in[i], sums + (r + i) * width + t, sizeof in[i]);
+                for (int i = 0; i < 2; i++) {
+                    pair[i] = __builtin_shufflevector(in[2 * i], in[2 * i + 1], 0, 4, 1, 5);
+                    pair[2 + i] = __builtin_shufflevector(in[2 * i], in[2 * i + 1], 2, 6, 3, 7);
+                }
+                for (int i = 0; i < 4; i++) {
+                    const four low = pair[i / 2 * 2], high = pair[i / 2 * 2 + 1];
+                    const four column = i % 2 ? __builtin_shufflevector(low, high, 2, 3, 6, 7)
+                                              : __builtin_shufflevector(low, high, 0, 1, 4, 5);
+                    memcpy(out + (t + i) * out_stride + r, &column, sizeof column);
+                }
+            }
         for (int64_t r = 0; r < rows; r++)
-            for (int64_t t = begin; t < end; t++) out[t * out_stride + r] = sums[r * width + t];
+            for (int64_t t = r < whole_rows ? squares : begin; t < end; t++) out[t * out_stride + r] = sums[r * width + t];
     }
 }
 
 void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, int64_t first, int64_t last,
                         const float *packed, int64_t tokens, float *out, int64_t out_stride, void *scratch) {
     const int64_t width = (tokens + kernels->lanes - 1) / kernels->lanes * kernels->lanes;
-    float *decoded = scratch, *sums = decoded + TILE_ROWS * TILE_COLUMNS;
+    float *decoded = scratch, *band = decoded + TILE_ROWS * TILE_COLUMNS;
     tile here = tile_at(0, kernels->columns, w, first, last);
     for (int64_t index = 0; here.rows > 0; index++) {
         const tile next = tile_at(index + 1, kernels->columns, w, first, last);
+        const bool last_column = here.column + here.count == w->columns;
+        float *sums = band + (here.row - first) % BAND_ROWS * width;
         for (int64_t r = 0; r < here.rows; r++)
             kernels->decode(w, (const char *)w->row[here.row + r] + here.offset, here.count, decoded, r);
+        // How much of the tile's work is done, of `width` times its rows and columns.
+        const int64_t all = width * here.rows * here.count;
+        int64_t done = 0;
         for (int64_t token = 0; token < width; token += kernels->panel) {
             const int64_t tokens_here = least(width - token, kernels->panel);
-            fetch_rows(w, &next, next.rows * token / width, next.rows * (token + tokens_here) / width);
-            for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS) {
-                const tile_place place = {
-                    .tile = decoded, .row = r, .rows = least(here.rows - r, BLOCK_ROWS),
-                    .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
-                    .token = token, .width = tokens_here,
-                    .sums = sums + r * width + token, .sums_stride = width, .add = here.column > 0,
-                };
-                kernels->multiply(&place);
+            for (int64_t column = 0; column < here.count; column += kernels->chunk) {
+                const int64_t columns_here = least(here.count - column, kernels->chunk);
+                for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS) {
+                    const int64_t rows_here = least(here.rows - r, BLOCK_ROWS);
+                    const int64_t then = done + tokens_here * columns_here * rows_here;
+                    fetch_rows(w, &next, next.rows * done / all, next.rows * then / all);
+                    if (last_column) fetch_out(out + here.row, out_stride, here.rows, tokens * done / all, tokens * then / all);
+                    const tile_place place = {
+                        .tile = decoded, .row = r, .rows = rows_here, .tile_column = column,
+                        .packed = packed, .columns = w->columns, .column = here.column + column, .count = columns_here,
+                        .token = token, .width = tokens_here,
+                        .sums = sums + r * width + token, .sums_stride = width, .add = here.column + column > 0,
+                    };
+                    kernels->multiply(&place);
+                    done = then;
+                }
             }
         }
-        if (here.column + here.count == w->columns) write_out(sums, width, here.rows, tokens, out + here.row, out_stride);
+        if (last_column) write_out(sums, width, here.rows, tokens, out + here.row, out_stride);
         here = next;
     }
 }

@@ -1,6 +1,8 @@
 // The walk that all batch products share: over tiles of weights, and for each over the panels of activations.
 //
-// A tile of TILE_ROWS rows is decoded once and multiplied with every panel; it, a panel and the sums stay in the L2 cache.
+// A tile of TILE_ROWS rows is decoded once and multiplied with every panel. Tiles of the same columns follow one another in a
+// band of rows, so that those columns of the whole batch (512 KB of floats where it has 256 tokens), the tile and the band's
+// sums stay in the L2 cache: how fast the cache behind it is depends on what else the machine does.
 #ifndef PANNIER_TILES_H
 #define PANNIER_TILES_H
 
@@ -9,6 +11,9 @@
 
 enum {
     TILE_ROWS = 48,
+    /// Tiles of a band, and their rows.
+    BAND_TILES = 4,
+    BAND_ROWS = BAND_TILES * TILE_ROWS,
     /// Columns of a tile of floats. One of 16-bit values may have twice as many.
     TILE_COLUMNS = 512,
     /// Rows of a tile that a block product keeps in registers.
@@ -19,9 +24,10 @@ enum {
 typedef struct tile_place {
     const void *tile;
     int64_t row, rows;       ///< of the tile
+    int64_t tile_column;     ///< of the tile
     const float *packed;     ///< the whole batch
     int64_t columns;         ///< of the whole matrix
-    int64_t column, count;   ///< of the tile, within the matrix
+    int64_t column, count;   ///< of the matrix
     int64_t token, width;    ///< of the panel: its first token, and its tokens as they are padded
     float *sums;             ///< of `row` and `token`
     int64_t sums_stride;     ///< between rows
@@ -33,6 +39,9 @@ typedef struct tile_kernels {
     int64_t lanes;   ///< to whole vectors of which tokens are padded
     int64_t panel;   ///< tokens of a panel
     int64_t columns; ///< of a tile
+    /// Columns of a tile that all its rows are multiplied with before the next, so that a panel's share of them stays in the L1
+    /// cache; whole groups, where values have units in groups.
+    int64_t chunk;
     /// Row `row` of the tile from the `count` weights at `from`.
     void (*decode)(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row);
     void (*multiply)(const tile_place *place);
