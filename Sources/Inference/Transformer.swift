@@ -202,9 +202,12 @@ public final class Transformer {
         let length = max(cache.count + tokens.count, length ?? 0)
         for start in stride(from: 0, to: tokens.count, by: batch) {
             let part = Array(tokens[start..<min(tokens.count, start + batch)])
-            forwardBatch(part, first: start, length: length, cache: cache, observer: observer)
+            let shown = wanted.clamped(to: start..<start + part.count)
+            forwardBatch(
+                part, first: start, length: length, from: shown.isEmpty ? part.count : shown.lowerBound - start,
+                cache: cache, observer: observer)
             if part.count > 1, start + part.count == tokens.count { releaseBatch() }
-            try project(wanted.clamped(to: start..<start + part.count), first: start, observer: observer, body)
+            try project(shown, first: start, observer: observer, body)
             observer?.batch?(part.count)
         }
     }
@@ -218,8 +221,10 @@ public final class Transformer {
 
     // MARK: The pass
 
+    /// - Parameter needed: the first of the tokens whose logits are wanted: of those before it, the last layer only makes keys
+    ///   and values.
     private func forwardBatch(
-        _ tokens: [Int], first: Int, length: Int, cache: KVCache, observer: ForwardObserver?
+        _ tokens: [Int], first: Int, length: Int, from needed: Int, cache: KVCache, observer: ForwardObserver?
     ) {
         let n = tokens.count, position = cache.count
         let x = x.pointer
@@ -228,7 +233,9 @@ public final class Transformer {
         if n > 1, !config.tiedOutput { embedding.releasePages() }
         observer?.hidden?(-1, first, n, x)
         for (index, layer) in layers.enumerated() {
-            run(layer, index, position: position, n, cache, observer)
+            let seen = observer?.hidden != nil || observer?.input != nil
+            let start = index == config.layers - 1 && !seen ? needed : 0
+            run(layer, index, position: position, n, from: start, cache, observer)
             observer?.hidden?(index, first, n, x)
         }
         cache.count = position + n
@@ -244,48 +251,50 @@ public final class Transformer {
         product.releasePages()
     }
 
-    /// One block: the residual stream x of n tokens goes through attention and the feed-forward layer.
+    /// One block: the residual stream x of n tokens goes through attention and the feed-forward layer. All of them leave keys
+    /// and values behind, and those from `start` on go through the rest.
     private func run(
-        _ layer: Layer, _ index: Int, position: Int, _ n: Int, _ cache: KVCache, _ observer: ForwardObserver?
+        _ layer: Layer, _ index: Int, position: Int, _ n: Int, from start: Int = 0, _ cache: KVCache, _ observer: ForwardObserver?
     ) {
-        let x = x.pointer, h = h.pointer, q = q.pointer, k = k.pointer, v = v.pointer
-        let attended = attended.pointer, gate = gate.pointer, up = up.pointer
+        let all = h.pointer, k = k.pointer, v = v.pointer
+        let x = x.pointer + start * config.hidden, h = h.pointer + start * config.hidden, rest = n - start
+        let q = q.pointer, attended = attended.pointer, gate = gate.pointer, up = up.pointer
 
         // Attention: x += Wo · attend(Wq · norm(x), Wk · norm(x), Wv · norm(x))
-        rmsNorm(x, layer.attnNorm, n, into: h)
-        observer?.input?(roles([.attnQ, .attnK, .attnV], index), n, config.hidden, h)
-        product.multiply(
-            h, tokens: n, columns: config.hidden,
-            [
-                Projection(matrix: layer.q, bias: layer.qBias, out: q),
-                Projection(matrix: layer.k, bias: layer.kBias, out: k),
-                Projection(matrix: layer.v, bias: layer.vBias, out: v),
-            ])
-        rotate(q, heads: config.heads, n)
+        rmsNorm(self.x.pointer, layer.attnNorm, n, into: all)
+        observer?.input?(roles([.attnQ, .attnK, .attnV], index), n, config.hidden, all)
+        let query = Projection(matrix: layer.q, bias: layer.qBias, out: q)
+        let keysAndValues = [
+            Projection(matrix: layer.k, bias: layer.kBias, out: k), Projection(matrix: layer.v, bias: layer.vBias, out: v),
+        ]
+        product.multiply(all, tokens: n, columns: config.hidden, (start == 0 ? [query] : []) + keysAndValues)
         rotate(k, heads: config.kvHeads, n)
         store(k, v, layer: index, position: position, n, cache)
-        attend(q, layer: index, position: position, n, cache, into: attended)
-        observer?.input?(roles([.attnOutput], index), n, config.queryRows, attended)
+        guard rest > 0 else { return }
+        if start > 0 { product.multiply(h, tokens: rest, columns: config.hidden, [query]) }
+        rotate(q, heads: config.heads, rest, from: start)
+        attend(q, layer: index, position: position + start, rest, cache, into: attended)
+        observer?.input?(roles([.attnOutput], index), rest, config.queryRows, attended)
         product.multiply(
-            attended, tokens: n, columns: config.queryRows,
+            attended, tokens: rest, columns: config.queryRows,
             [Projection(matrix: layer.o, bias: layer.oBias, out: h)])
-        add(h, n, to: x)
+        add(h, rest, to: x)
 
         // Feed-forward: x += Wdown · (silu(Wgate · norm(x)) ⊙ (Wup · norm(x)))
-        rmsNorm(x, layer.ffnNorm, n, into: h)
-        observer?.input?(roles([.ffnGate, .ffnUp], index), n, config.hidden, h)
+        rmsNorm(x, layer.ffnNorm, rest, into: h)
+        observer?.input?(roles([.ffnGate, .ffnUp], index), rest, config.hidden, h)
         product.multiply(
-            h, tokens: n, columns: config.hidden,
+            h, tokens: rest, columns: config.hidden,
             [
                 Projection(matrix: layer.gate, bias: layer.gateBias, out: gate),
                 Projection(matrix: layer.up, bias: layer.upBias, out: up),
             ])
-        gateUp(gate, up, n)
-        observer?.input?(roles([.ffnDown], index), n, config.ffn, gate)
+        gateUp(gate, up, rest)
+        observer?.input?(roles([.ffnDown], index), rest, config.ffn, gate)
         product.multiply(
-            gate, tokens: n, columns: config.ffn,
+            gate, tokens: rest, columns: config.ffn,
             [Projection(matrix: layer.down, bias: layer.downBias, out: h)])
-        add(h, n, to: x)
+        add(h, rest, to: x)
     }
 
     /// What one block makes of a residual stream `[tokens, hidden]` at positions 0, 1, ...
@@ -377,8 +386,10 @@ public final class Transformer {
     }
 
     /// Turns every head by its token's angles; the pairs are (i, i + half), Hugging Face's order.
-    private func rotate(_ rows: UnsafeMutablePointer<Float>, heads: Int, _ tokens: Int) {
-        let half = rope.half, cosine = cosine.pointer, sine = sine.pointer, headDim = config.headDim
+    /// - Parameter start: which of the batch's tokens the first row belongs to.
+    private func rotate(_ rows: UnsafeMutablePointer<Float>, heads: Int, _ tokens: Int, from start: Int = 0) {
+        let half = rope.half, headDim = config.headDim
+        let cosine = cosine.pointer + start * half, sine = sine.pointer + start * half
         pool.run(over: tokens, by: 16) { range, _ in
             for token in range {
                 for head in 0..<heads {

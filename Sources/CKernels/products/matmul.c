@@ -2,9 +2,6 @@
 #include "tiles.h"
 
 #include <string.h>
-#ifndef F32_CHUNK
-#define F32_CHUNK 512
-#endif
 
 static void decode_floats(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row) {
     w->decode(from, (float *)tile + row * TILE_COLUMNS, count);

@@ -95,13 +95,13 @@ static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count
 
 static void multiply_pairs(const tile_place *p) {
     const uint32_t *panel = (const uint32_t *)p->packed + p->token * ((p->columns + 1) / 2) + p->column / 2 * p->width;
-    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS + p->tile_column / 2, panel, (p->count + 1) / 2,
+    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS, panel, (p->count + 1) / 2,
                                                p->sums, p->sums_stride, p->add);
 }
 
 static void matmul(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,
                    float *out, int64_t out_stride, void *scratch) {
-    static const tile_kernels kernels = {16, PANEL, TILE_PAIRS * 2, TILE_PAIRS * 2, decode_pairs, multiply_pairs};
+    static const tile_kernels kernels = {16, PANEL, TILE_PAIRS * 2, decode_pairs, multiply_pairs};
     pannier_walk_tiles(&kernels, w, first, last, packed, tokens, out, out_stride, scratch);
 }
 #pragma clang attribute pop

@@ -3,9 +3,6 @@
 #include "tiles.h"
 #include "units.h"
 
-#ifndef WORDS_CHUNK
-#define WORDS_CHUNK 128
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 

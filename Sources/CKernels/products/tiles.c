@@ -91,27 +91,23 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         float *sums = band + (here.row - first) % BAND_ROWS * width;
         for (int64_t r = 0; r < here.rows; r++)
             kernels->decode(w, (const char *)w->row[here.row + r] + here.offset, here.count, decoded, r);
-        // How much of the tile's work is done, of `width` times its rows and columns.
-        const int64_t all = width * here.rows * here.count;
-        int64_t done = 0;
+        // What comes next is asked for step by step: a step is a block product.
+        const int64_t panels = (width + kernels->panel - 1) / kernels->panel, blocks = (here.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+        const int64_t fetched_rows = (next.rows + panels * blocks - 1) / (panels * blocks);
+        const int64_t fetched_tokens = (tokens + panels * blocks - 1) / (panels * blocks);
+        int64_t step = 0;
         for (int64_t token = 0; token < width; token += kernels->panel) {
-            const int64_t tokens_here = least(width - token, kernels->panel);
-            for (int64_t column = 0; column < here.count; column += kernels->chunk) {
-                const int64_t columns_here = least(here.count - column, kernels->chunk);
-                for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS) {
-                    const int64_t rows_here = least(here.rows - r, BLOCK_ROWS);
-                    const int64_t then = done + tokens_here * columns_here * rows_here;
-                    fetch_rows(w, &next, next.rows * done / all, next.rows * then / all);
-                    if (last_column) fetch_out(out + here.row, out_stride, here.rows, tokens * done / all, tokens * then / all);
-                    const tile_place place = {
-                        .tile = decoded, .row = r, .rows = rows_here, .tile_column = column,
-                        .packed = packed, .columns = w->columns, .column = here.column + column, .count = columns_here,
-                        .token = token, .width = tokens_here,
-                        .sums = sums + r * width + token, .sums_stride = width, .add = here.column + column > 0,
-                    };
-                    kernels->multiply(&place);
-                    done = then;
-                }
+            for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS, step++) {
+                fetch_rows(w, &next, step * fetched_rows, least(next.rows, (step + 1) * fetched_rows));
+                if (last_column)
+                    fetch_out(out + here.row, out_stride, here.rows, step * fetched_tokens, least(tokens, (step + 1) * fetched_tokens));
+                const tile_place place = {
+                    .tile = decoded, .row = r, .rows = least(here.rows - r, BLOCK_ROWS),
+                    .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
+                    .token = token, .width = least(width - token, kernels->panel),
+                    .sums = sums + r * width + token, .sums_stride = width, .add = here.column > 0,
+                };
+                kernels->multiply(&place);
             }
         }
         if (last_column) write_out(sums, width, here.rows, tokens, out + here.row, out_stride);

@@ -24,10 +24,9 @@ enum {
 typedef struct tile_place {
     const void *tile;
     int64_t row, rows;       ///< of the tile
-    int64_t tile_column;     ///< of the tile
     const float *packed;     ///< the whole batch
     int64_t columns;         ///< of the whole matrix
-    int64_t column, count;   ///< of the matrix
+    int64_t column, count;   ///< of the tile, within the matrix
     int64_t token, width;    ///< of the panel: its first token, and its tokens as they are padded
     float *sums;             ///< of `row` and `token`
     int64_t sums_stride;     ///< between rows
@@ -39,9 +38,6 @@ typedef struct tile_kernels {
     int64_t lanes;   ///< to whole vectors of which tokens are padded
     int64_t panel;   ///< tokens of a panel
     int64_t columns; ///< of a tile
-    /// Columns of a tile that all its rows are multiplied with before the next, so that a panel's share of them stays in the L1
-    /// cache; whole groups, where values have units in groups.
-    int64_t chunk;
     /// Row `row` of the tile from the `count` weights at `from`.
     void (*decode)(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row);
     void (*multiply)(const tile_place *place);
