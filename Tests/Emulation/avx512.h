@@ -219,6 +219,15 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sum, __m512i a, __m512i b) {
 }
 #define __m512bh __m512i
 
+// ---- Integers of 16 bits ---------------------------------------------------------------------------------------------
+
+EMULATED __m512i emulated_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
+    emulated_u32 v = (emulated_u32)sum;
+    LANES_OF(const uint32_t x = ((emulated_u32)a)[i], y = ((emulated_u32)b)[i];
+             v[i] += (uint32_t)((int16_t)x * (int16_t)y) + (uint32_t)((int16_t)(x >> 16) * (int16_t)(y >> 16)))
+    return (__m512i)v;
+}
+
 #undef LANES_OF
 #undef CHOSEN
 #undef EMULATED
@@ -247,6 +256,8 @@ EMULATED __m512 emulated_dpbf16_ps(__m512 sum, __m512i a, __m512i b) {
 #define _mm512_cvtneps_pbh emulated_cvtneps_pbh
 #undef _mm512_dpbf16_ps
 #define _mm512_dpbf16_ps emulated_dpbf16_ps
+#undef _mm512_dpwssd_epi32
+#define _mm512_dpwssd_epi32 emulated_dpwssd_epi32
 #undef _mm512_i32gather_epi32
 #define _mm512_i32gather_epi32 emulated_i32gather_epi32
 #undef _mm512_loadu_ps

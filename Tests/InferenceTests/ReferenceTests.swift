@@ -75,6 +75,28 @@ struct Reference {
         #expect(errors.hidden < 3e-5)
     }
 
+    /// Of tokens whose logits nobody wants, the last layer makes keys and values only, unless it is observed.
+    @Test(arguments: [128, 50, 7], [0..<1, 40..<60, 99..<100]) func logitsAreTheSameWhicheverAreWanted(
+        batch: Int, wanted: Range<Int>
+    ) throws {
+        let reference = try Reference()
+        let source = try ModelSource(sample)
+        let transformer = try Transformer(ModelWeights(source.reader, source.match), threads: 2, batch: batch)
+        let cache = KVCache(transformer.config)
+        var seen: [Int] = []
+        func compare(_ block: LogitsBlock, after: Int) {
+            for token in 0..<block.tokens {
+                seen.append(after + block.first + token)
+                let expected = reference.logits[seen[seen.count - 1] * 1024..<(seen[seen.count - 1] + 1) * 1024]
+                #expect(zip(block[token], expected).allSatisfy { abs($0 - $1) < 3e-5 }, "token \(seen[seen.count - 1])")
+            }
+        }
+        try transformer.forward(Array(reference.ids[..<100]), cache: cache, wanted: wanted) { compare($0, after: 0) }
+        // What follows sees the keys and values of all of them.
+        try transformer.forward(Array(reference.ids[100...]), cache: cache) { compare($0, after: 100) }
+        #expect(seen == Array(wanted) + [127])
+    }
+
     /// transformers runs what is stored, and so does what is made of it.
     @Test func aStoredOutputIsUsedWhateverTheConfigSays() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path

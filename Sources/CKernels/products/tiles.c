@@ -35,21 +35,23 @@ static tile tile_at(int64_t index, int64_t most_columns, const pannier_matrix *w
                   count / w->block_elements * w->block_bytes};
 }
 
-// Asks for rows [first, last) of a tile from memory, so that they wait in the second cache. Its pieces of rows are too short for
-// the processor to see them coming. A few at a time: a processor that waits for as many lines as it can waits with the rest.
-static void fetch_rows(const pannier_matrix *w, const tile *tile, int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; r++)
-        for (int64_t at = 0; at < tile->bytes; at += LINE)
-            __builtin_prefetch((const char *)w->row[tile->row + r] + tile->offset + at, 0, 2);
-}
+// Lines that a step asks for. Pieces of rows are too short for the processor to see them coming, and what is written lies
+// apart.
+typedef struct step_lines {
+    int64_t count;
+    const char *line[512];
+} step_lines;
 
-// Asks for what comes out, to be written: `rows` rows of tokens [first, last).
-#if defined(__x86_64__)
-__attribute__((target("prfchw"))) // does nothing where a processor does not know it
-#endif
-static void fetch_out(float *out, int64_t out_stride, int64_t rows, int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; t++)
-        for (int64_t r = 0; r < rows; r += LINE / (int64_t)sizeof(float)) __builtin_prefetch(out + t * out_stride + r, 1, 2);
+static void add_lines(step_lines *lines, const void *from, int64_t bytes) {
+    for (int64_t at = 0; at < bytes && lines->count < 512; at += LINE) lines->line[lines->count++] = (const char *)from + at;
+}
+// Rows [first, last) of a tile.
+static void add_rows(step_lines *lines, const pannier_matrix *w, const tile *tile, int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; r++) add_lines(lines, (const char *)w->row[tile->row + r] + tile->offset, tile->bytes);
+}
+// What comes out in `rows` rows of tokens [first, last).
+static void add_out(step_lines *lines, const float *out, int64_t out_stride, int64_t rows, int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; t++) add_lines(lines, out + t * out_stride, rows * (int64_t)sizeof(float));
 }
 
 typedef float four __attribute__((ext_vector_type(4)));
@@ -96,16 +98,20 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         const int64_t fetched_rows = (next.rows + panels * blocks - 1) / (panels * blocks);
         const int64_t fetched_tokens = (tokens + panels * blocks - 1) / (panels * blocks);
         int64_t step = 0;
+        step_lines lines;
         for (int64_t token = 0; token < width; token += kernels->panel) {
             for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS, step++) {
-                fetch_rows(w, &next, step * fetched_rows, least(next.rows, (step + 1) * fetched_rows));
+                lines.count = 0;
+                add_rows(&lines, w, &next, step * fetched_rows, least(next.rows, (step + 1) * fetched_rows));
                 if (last_column)
-                    fetch_out(out + here.row, out_stride, here.rows, step * fetched_tokens, least(tokens, (step + 1) * fetched_tokens));
+                    add_out(&lines, out + here.row, out_stride, here.rows, step * fetched_tokens,
+                            least(tokens, (step + 1) * fetched_tokens));
                 const tile_place place = {
                     .tile = decoded, .row = r, .rows = least(here.rows - r, BLOCK_ROWS),
                     .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
                     .token = token, .width = least(width - token, kernels->panel),
                     .sums = sums + r * width + token, .sums_stride = width, .add = here.column > 0,
+                    .ahead = {lines.line, lines.line + lines.count},
                 };
                 kernels->multiply(&place);
             }

@@ -20,6 +20,20 @@ enum {
     BLOCK_ROWS = 6,
 };
 
+/// Lines of memory that are asked for while a block product computes, one every FETCH_STEPS steps, so that they wait in the
+/// second cache. All at once they would take the places in which the product's own lines come.
+typedef struct fetch_list {
+    const char *const *line, *const *end;
+} fetch_list;
+enum { FETCH_STEPS = 4 };
+
+static inline __attribute__((always_inline)) void fetch_next(fetch_list *list) {
+    if (list->line < list->end) __builtin_prefetch(*list->line++, 0, 2);
+}
+static inline __attribute__((always_inline)) void fetch_rest(fetch_list *list) {
+    while (list->line < list->end) fetch_next(list);
+}
+
 /// Where a block product takes place.
 typedef struct tile_place {
     const void *tile;
@@ -31,6 +45,7 @@ typedef struct tile_place {
     float *sums;             ///< of `row` and `token`
     int64_t sums_stride;     ///< between rows
     bool add;                ///< to the sums, or begin them
+    fetch_list ahead;        ///< what comes after it
 } tile_place;
 
 /// The operations of one arithmetic at one CPU level.
