@@ -7,9 +7,9 @@ internal import Platform
 public enum Compute: String, Sendable, CaseIterable {
     /// Weights exact, activations and sums f32.
     case f32
-    /// Weights and activations rounded to bf16, sums f32. A machine with AVX2 and no bf16 products rounds them to integers
-    /// of 12 and 13 bits below the largest of 64 instead, which is closer, and a single token's activations to 16 bits. Where
-    /// neither is known this is f32.
+    /// Weights and activations rounded to bf16, sums f32. A machine whose products of bf16 are slow or missing rounds them to
+    /// integers of 11 and 12 bits and more below the largest of 128 instead, which is closer. With AVX2, a single token's
+    /// activations are rounded to 16 bits. Where neither is known this is f32.
     case bf16
 
     fileprivate var kernel: pannier_compute {
@@ -89,8 +89,8 @@ final class MatrixProduct {
         }
     }
 
-    /// Asks for what is not mapped yet: in one call a page costs a fraction of what it costs when it is touched, and what is not
-    /// mapped cannot be fetched ahead.
+    /// Asks for what is not mapped yet: in one call a page costs a fraction of what it costs when it is touched, and what is
+    /// not mapped cannot be fetched ahead.
     private func mapPages(of projections: [Projection]) {
         let chunk = 4 << 20
         for memory in projections.flatMap({ $0.matrix.takeUnmapped() }) {

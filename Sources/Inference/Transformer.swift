@@ -254,7 +254,8 @@ public final class Transformer {
     /// One block: the residual stream x of n tokens goes through attention and the feed-forward layer. All of them leave keys
     /// and values behind, and those from `start` on go through the rest.
     private func run(
-        _ layer: Layer, _ index: Int, position: Int, _ n: Int, from start: Int = 0, _ cache: KVCache, _ observer: ForwardObserver?
+        _ layer: Layer, _ index: Int, position: Int, _ n: Int, from start: Int = 0, _ cache: KVCache,
+        _ observer: ForwardObserver?
     ) {
         let all = h.pointer, k = k.pointer, v = v.pointer
         let x = x.pointer + start * config.hidden, h = h.pointer + start * config.hidden, rest = n - start

@@ -10,7 +10,8 @@ public import Tensors
 protocol MappedPages: AnyObject {
     /// Gives the pages back to the system; they are read again when they are needed.
     func releasePages()
-    /// The memory, where its pages were not asked for since it was mapped or they were given back. All of it is to be asked for.
+    /// The memory, where its pages were not asked for since it was mapped or they were given back. All of it is to be asked
+    /// for.
     func takeUnmapped() -> UnsafeRawBufferPointer?
 }
 

@@ -207,7 +207,8 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
             _ = pannier_cpu_force(pannier_cpu_best())
             pannier_cpu_withhold(0)
         }
-        let fast = PANNIER_CPU_FAST_BF16.rawValue, bf16 = PANNIER_CPU_AVX512_BF16.rawValue, vnni = PANNIER_CPU_AVX512_VNNI.rawValue
+        let fast = PANNIER_CPU_FAST_BF16.rawValue, bf16 = PANNIER_CPU_AVX512_BF16.rawValue
+        let vnni = PANNIER_CPU_AVX512_VNNI.rawValue
         for raw in 0...pannier_cpu_best().rawValue {
             let level = pannier_cpu_level(raw)
             _ = pannier_cpu_force(level)
@@ -241,7 +242,8 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
         }
     }
 
-    /// Pairs of integers have 11 and 12 bits: their products are the same at both levels that have them, and closer than bf16's.
+    /// Pairs of integers have 11 and 12 bits: their products are the same at both levels that have them, and closer than
+    /// bf16's.
     @Test(.enabled(if: pannier_cpu_best().rawValue >= PANNIER_CPU_AVX2.rawValue, "the processor has AVX2"))
     func pairsOfIntegersLoseLessThanBF16() throws {
         var lost: [Double] = []

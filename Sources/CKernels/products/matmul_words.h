@@ -1,4 +1,5 @@
-// Batch products of pairs of integers, for `--compute bf16`. The arguments are those of pannier_pack_bf16 and pannier_matmul_bf16.
+// Batch products of pairs of integers, for `--compute bf16`. The arguments are those of pannier_pack_bf16 and
+// pannier_matmul_bf16.
 #ifndef PANNIER_MATMUL_WORDS_H
 #define PANNIER_MATMUL_WORDS_H
 

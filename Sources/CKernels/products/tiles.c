@@ -94,9 +94,9 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         for (int64_t r = 0; r < here.rows; r++)
             kernels->decode(w, (const char *)w->row[here.row + r] + here.offset, here.count, decoded, r);
         // What comes next is asked for step by step: a step is a block product.
-        const int64_t panels = (width + kernels->panel - 1) / kernels->panel, blocks = (here.rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
-        const int64_t fetched_rows = (next.rows + panels * blocks - 1) / (panels * blocks);
-        const int64_t fetched_tokens = (tokens + panels * blocks - 1) / (panels * blocks);
+        const int64_t panels = (width + kernels->panel - 1) / kernels->panel;
+        const int64_t steps = panels * ((here.rows + BLOCK_ROWS - 1) / BLOCK_ROWS);
+        const int64_t fetched_rows = (next.rows + steps - 1) / steps, fetched_tokens = (tokens + steps - 1) / steps;
         int64_t step = 0;
         step_lines lines;
         for (int64_t token = 0; token < width; token += kernels->panel) {

@@ -75,7 +75,8 @@ final class ProgressBar: @unchecked Sendable {
         done = min(total, change(done))
         guard !Console.quiet else { return }
         let now = ProgressBar.now()
-        guard now - shown >= (onTerminal ? 0.1 : 10) else { return }
+        // A bar that was begun is seen to fill, however short the work is.
+        guard now - shown >= (onTerminal ? 0.1 : 10) || (onTerminal && done == total) else { return }
         shown = now
         let seconds = now - started
         let rate = seconds > 0 ? Double(done) / seconds : 0
