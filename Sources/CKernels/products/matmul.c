@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static void decode_floats(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row) {
-    w->decode(from, (float *)tile + row * TILE_COLUMNS, count);
+static void decode_floats(const pannier_matrix *w, const char *const *row, int64_t rows, int64_t count, void *tile) {
+    for (int64_t r = 0; r < rows; r++) w->decode(row[r], (float *)tile + r * TILE_COLUMNS, count);
 }
 
 #define PANNIER_KERNELS "products/matmul.inc"

@@ -77,8 +77,7 @@ static void pack(const float *x, int64_t stride, int64_t tokens, int64_t columns
 }
 
 // Weights as bf16 pairs, an odd last one paired with zero.
-static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count, void *tile, int64_t row) {
-    uint32_t *pairs = (uint32_t *)tile + row * TILE_PAIRS;
+static void decode_row(const pannier_matrix *w, const char *src, int64_t count, uint32_t *pairs) {
     if (w->kind == PANNIER_WEIGHT_BF16) {
         if (count & 1) pairs[count / 2] = 0;
         memcpy(pairs, src, (size_t)count * 2);
@@ -93,6 +92,10 @@ static void decode_pairs(const pannier_matrix *w, const char *src, int64_t count
         if (rest >= 16) _mm256_storeu_si256((void *)(pairs + k / 2), rounded);
         else _mm256_mask_storeu_epi32(pairs + k / 2, (__mmask8)((1u << (rest + 1) / 2) - 1), rounded);
     }
+}
+
+static void decode_pairs(const pannier_matrix *w, const char *const *row, int64_t rows, int64_t count, void *tile) {
+    for (int64_t r = 0; r < rows; r++) decode_row(w, row[r], count, (uint32_t *)tile + r * TILE_PAIRS);
 }
 
 static void multiply_pairs(const tile_place *p) {

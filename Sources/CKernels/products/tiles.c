@@ -91,8 +91,9 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         const tile next = tile_at(index + 1, kernels->columns, w, first, last);
         const bool last_column = here.column + here.count == w->columns;
         float *sums = band + (here.row - first) % BAND_ROWS * width;
-        for (int64_t r = 0; r < here.rows; r++)
-            kernels->decode(w, (const char *)w->row[here.row + r] + here.offset, here.count, decoded, r);
+        const char *row[TILE_ROWS];
+        for (int64_t r = 0; r < here.rows; r++) row[r] = (const char *)w->row[here.row + r] + here.offset;
+        kernels->decode(w, row, here.rows, here.count, decoded);
         // What comes next is asked for step by step: a step is a block product.
         const int64_t panels = (width + kernels->panel - 1) / kernels->panel;
         const int64_t steps = panels * ((here.rows + BLOCK_ROWS - 1) / BLOCK_ROWS);

@@ -53,8 +53,8 @@ typedef struct tile_kernels {
     int64_t lanes;   ///< to whole vectors of which tokens are padded
     int64_t panel;   ///< tokens of a panel
     int64_t columns; ///< of a tile
-    /// Row `row` of the tile from the `count` weights at `from`.
-    void (*decode)(const pannier_matrix *w, const char *from, int64_t count, void *tile, int64_t row);
+    /// The tile of `rows` rows, from the `count` weights at each of `row`.
+    void (*decode)(const pannier_matrix *w, const char *const *row, int64_t rows, int64_t count, void *tile);
     void (*multiply)(const tile_place *place);
 } tile_kernels;
 

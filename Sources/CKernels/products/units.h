@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/// A largest value so small that the unit's inverse would be infinite is not needed.
+#define LEAST_LARGEST 0x1p-96f
+
 /// The unit of which the largest value of a group is `limit` times.
 /// @param largest the bits of the largest magnitude; as integers, NaN is above all.
 /// @param inverse what values are multiplied with to become multiples.
@@ -14,8 +17,7 @@ static inline __attribute__((always_inline)) float unit_below(uint32_t largest, 
     float value;
     memcpy(&value, &largest, sizeof value);
     const int finite = largest < 0x7f800000u;
-    // One so small that its inverse would be infinite is not needed.
-    if (value < 0x1p-96f) value = 0x1p-96f;
+    if (value < LEAST_LARGEST) value = LEAST_LARGEST;
     *inverse = finite ? limit / value : 0;
     return finite ? value / limit : NAN;
 }
