@@ -24,12 +24,12 @@
 
 #define BLOCK(R, V)                                                                                                    \
     static __attribute__((noinline)) void block_##R##_##V(const uint32_t *w, const uint32_t *a, int64_t steps,         \
-                                                          float *c, int64_t c_stride, bool add, fetch_list ahead) {    \
+                                                          float *c, int64_t c_stride, bool add, fetch_list *ahead) {    \
         __m512 sum[R][V];                                                                                              \
         _Pragma("unroll") for (int r = 0; r < R; r++) _Pragma("unroll") for (int v = 0; v < V; v++)                    \
             sum[r][v] = add ? _mm512_loadu_ps(c + r * c_stride + v * 16) : _mm512_setzero_ps();                        \
         for (int64_t k = 0; k < steps; k++) {                                                                          \
-            if (k % FETCH_STEPS == 0) fetch_next(&ahead);                                                              \
+            if (k % FETCH_STEPS == 0) fetch_next(ahead);                                                               \
             __m512bh x[V];                                                                                             \
             _Pragma("unroll") for (int v = 0; v < V; v++) x[v] = (__m512bh)_mm512_loadu_si512(a + v * 16);             \
             _Pragma("unroll") for (int r = 0; r < R; r++) {                                                            \
@@ -39,7 +39,6 @@
             a += V * 16;                                                                                               \
             w++;                                                                                                       \
         }                                                                                                              \
-        fetch_rest(&ahead);                                                                                            \
         _Pragma("unroll") for (int r = 0; r < R; r++) _Pragma("unroll") for (int v = 0; v < V; v++)                    \
             _mm512_storeu_ps(c + r * c_stride + v * 16, sum[r][v]);                                                    \
     }
@@ -50,7 +49,7 @@ BLOCKS(2)
 BLOCKS(3)
 BLOCKS(4)
 
-typedef void (*block_fn)(const uint32_t *, const uint32_t *, int64_t, float *, int64_t, bool, fetch_list);
+typedef void (*block_fn)(const uint32_t *, const uint32_t *, int64_t, float *, int64_t, bool, fetch_list *);
 static const block_fn all_blocks[VECTORS][BLOCK_ROWS] = {BLOCK_NAMES(1), BLOCK_NAMES(2), BLOCK_NAMES(3), BLOCK_NAMES(4)};
 
 static void pack(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
@@ -100,8 +99,11 @@ static void decode_pairs(const pannier_matrix *w, const char *const *row, int64_
 
 static void multiply_pairs(const tile_place *p) {
     const uint32_t *panel = (const uint32_t *)p->packed + p->token * ((p->columns + 1) / 2) + p->column / 2 * p->width;
-    all_blocks[p->width / 16 - 1][p->rows - 1]((const uint32_t *)p->tile + p->row * TILE_PAIRS, panel, (p->count + 1) / 2,
-                                               p->sums, p->sums_stride, p->add, p->ahead);
+    for (int64_t r = 0; r < p->rows; r += BLOCK_ROWS) {
+        const int64_t rows = p->rows - r < BLOCK_ROWS ? p->rows - r : BLOCK_ROWS;
+        all_blocks[p->width / 16 - 1][rows - 1]((const uint32_t *)p->tile + r * TILE_PAIRS, panel, (p->count + 1) / 2,
+                                                p->sums + r * p->sums_stride, p->sums_stride, p->add, p->ahead);
+    }
 }
 
 static void matmul(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,

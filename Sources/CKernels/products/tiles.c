@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { LINE = 64 };
-
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 int64_t pannier_matmul_rows(void) { return TILE_ROWS; }
@@ -33,25 +31,6 @@ static tile tile_at(int64_t index, int64_t most_columns, const pannier_matrix *w
     const int64_t count = least(w->columns - column, columns);
     return (tile){row, least(last - row, TILE_ROWS), column, count, column / w->block_elements * w->block_bytes,
                   count / w->block_elements * w->block_bytes};
-}
-
-// Lines that a step asks for. Pieces of rows are too short for the processor to see them coming, and what is written lies
-// apart.
-typedef struct step_lines {
-    int64_t count;
-    const char *line[512];
-} step_lines;
-
-static void add_lines(step_lines *lines, const void *from, int64_t bytes) {
-    for (int64_t at = 0; at < bytes && lines->count < 512; at += LINE) lines->line[lines->count++] = (const char *)from + at;
-}
-// Rows [first, last) of a tile.
-static void add_rows(step_lines *lines, const pannier_matrix *w, const tile *tile, int64_t first, int64_t last) {
-    for (int64_t r = first; r < last; r++) add_lines(lines, (const char *)w->row[tile->row + r] + tile->offset, tile->bytes);
-}
-// What comes out in `rows` rows of tokens [first, last).
-static void add_out(step_lines *lines, const float *out, int64_t out_stride, int64_t rows, int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; t++) add_lines(lines, out + t * out_stride, rows * (int64_t)sizeof(float));
 }
 
 typedef float four __attribute__((ext_vector_type(4)));
@@ -94,28 +73,31 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         const char *row[TILE_ROWS];
         for (int64_t r = 0; r < here.rows; r++) row[r] = (const char *)w->row[here.row + r] + here.offset;
         kernels->decode(w, row, here.rows, here.count, decoded);
-        // What comes next is asked for step by step: a step is a block product.
+        // Each panel asks for its share of what comes next: pieces of rows are too short for the processor to see them
+        // coming, and what is written lies apart.
         const int64_t panels = (width + kernels->panel - 1) / kernels->panel;
-        const int64_t steps = panels * ((here.rows + BLOCK_ROWS - 1) / BLOCK_ROWS);
-        const int64_t fetched_rows = (next.rows + steps - 1) / steps, fetched_tokens = (tokens + steps - 1) / steps;
-        int64_t step = 0;
-        step_lines lines;
-        for (int64_t token = 0; token < width; token += kernels->panel) {
-            for (int64_t r = 0; r < here.rows; r += BLOCK_ROWS, step++) {
-                lines.count = 0;
-                add_rows(&lines, w, &next, step * fetched_rows, least(next.rows, (step + 1) * fetched_rows));
-                if (last_column)
-                    add_out(&lines, out + here.row, out_stride, here.rows, step * fetched_tokens,
-                            least(tokens, (step + 1) * fetched_tokens));
-                const tile_place place = {
-                    .tile = decoded, .row = r, .rows = least(here.rows - r, BLOCK_ROWS),
-                    .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
-                    .token = token, .width = least(width - token, kernels->panel),
-                    .sums = sums + r * width + token, .sums_stride = width, .add = here.column > 0,
-                    .ahead = {lines.line, lines.line + lines.count},
-                };
-                kernels->multiply(&place);
+        const int64_t share = (next.rows + panels - 1) / panels;
+        for (int64_t panel = 0; panel < panels; panel++) {
+            const int64_t token = panel * kernels->panel, end = least(tokens, token + kernels->panel);
+            fetch_run runs[TILE_ROWS + TILE_TOKENS];
+            fetch_list ahead = {NULL, NULL, runs, runs};
+            for (int64_t t = token; last_column && t < end; t++) {
+                const char *from = (const char *)(out + t * out_stride + here.row);
+                runs[ahead.last++ - runs] = (fetch_run){from, from + here.rows * (int64_t)sizeof(float)};
             }
+            for (int64_t r = panel * share; r < least(next.rows, (panel + 1) * share); r++) {
+                const char *from = (const char *)w->row[next.row + r] + next.offset;
+                runs[ahead.last++ - runs] = (fetch_run){from, from + next.bytes};
+            }
+            const tile_place place = {
+                .tile = decoded, .rows = here.rows,
+                .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
+                .token = token, .width = least(width - token, kernels->panel),
+                .sums = sums + token, .sums_stride = width, .add = here.column > 0,
+                .ahead = &ahead,
+            };
+            kernels->multiply(&place);
+            while (fetch_next(&ahead)) continue;
         }
         if (last_column) write_out(sums, width, here.rows, tokens, out + here.row, out_stride);
         here = next;

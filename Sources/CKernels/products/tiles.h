@@ -18,40 +18,52 @@ enum {
     TILE_COLUMNS = 512,
     /// Rows of a tile that a block product keeps in registers.
     BLOCK_ROWS = 6,
+    /// Tokens of a panel, at most.
+    TILE_TOKENS = 64,
 };
 
-/// Lines of memory that are asked for while a block product computes, one every FETCH_STEPS steps, so that they wait in the
+/// A piece of memory.
+typedef struct fetch_run {
+    const char *from, *end;
+} fetch_run;
+
+/// Pieces whose lines are asked for while block products compute, a line every FETCH_STEPS steps, so that they wait in the
 /// second cache. All at once they would take the places in which the product's own lines come.
 typedef struct fetch_list {
-    const char *const *line, *const *end;
+    const char *line, *end; ///< what is left of the piece before `next`
+    const fetch_run *next, *last;
 } fetch_list;
-enum { FETCH_STEPS = 4 };
+enum { FETCH_STEPS = 4, FETCH_LINE = 64 };
 
-static inline __attribute__((always_inline)) void fetch_next(fetch_list *list) {
-    if (list->line < list->end) __builtin_prefetch(*list->line++, 0, 2);
-}
-static inline __attribute__((always_inline)) void fetch_rest(fetch_list *list) {
-    while (list->line < list->end) fetch_next(list);
+static inline __attribute__((always_inline)) bool fetch_next(fetch_list *list) {
+    if (list->line >= list->end) {
+        if (list->next == list->last) return false;
+        list->line = list->next->from - (uintptr_t)list->next->from % FETCH_LINE;
+        list->end = list->next++->end;
+    }
+    __builtin_prefetch(list->line, 0, 2);
+    list->line += FETCH_LINE;
+    return true;
 }
 
-/// Where a block product takes place.
+/// Where a tile meets a panel of activations.
 typedef struct tile_place {
     const void *tile;
-    int64_t row, rows;       ///< of the tile
+    int64_t rows;            ///< of the tile
     const float *packed;     ///< the whole batch
     int64_t columns;         ///< of the whole matrix
     int64_t column, count;   ///< of the tile, within the matrix
     int64_t token, width;    ///< of the panel: its first token, and its tokens as they are padded
-    float *sums;             ///< of `row` and `token`
+    float *sums;             ///< of the tile's first row and `token`
     int64_t sums_stride;     ///< between rows
     bool add;                ///< to the sums, or begin them
-    fetch_list ahead;        ///< what comes after it
+    fetch_list *ahead;       ///< what comes after it
 } tile_place;
 
 /// The operations of one arithmetic at one CPU level.
 typedef struct tile_kernels {
     int64_t lanes;   ///< to whole vectors of which tokens are padded
-    int64_t panel;   ///< tokens of a panel
+    int64_t panel;   ///< tokens of a panel, at most TILE_TOKENS
     int64_t columns; ///< of a tile
     /// The tile of `rows` rows, from the `count` weights at each of `row`.
     void (*decode)(const pannier_matrix *w, const char *const *row, int64_t rows, int64_t count, void *tile);
