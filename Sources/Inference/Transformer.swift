@@ -406,7 +406,7 @@ public final class Transformer {
         _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, layer: Int, position: Int, _ tokens: Int, _ cache: KVCache
     ) {
         let heads = config.kvHeads, width = config.headDim
-        for head in 0..<heads {
+        pool.run(heads) { head, _ in
             let keys = cache.keys(layer: layer, head: head), values = cache.values(layer: layer, head: head)
             for token in 0..<tokens {
                 (keys + (position + token) * width).update(from: k + (token * heads + head) * width, count: width)
