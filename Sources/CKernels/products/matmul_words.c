@@ -8,10 +8,11 @@
 
 enum {
     /// Columns of a row or token that share a unit.
-    WORD_GROUP = 128,
-    /// The most units of a weight and of an activation: WORD_GROUP * 2895 * 5792 < 2^31.
-    WEIGHT_LIMIT = 2895,
-    ACTIVATION_LIMIT = 5792,
+    WORD_GROUP = 256,
+    /// The most units of a weight and of an activation: WORD_GROUP * 2047 * 4095 < 2^31. Activations get more of them, since
+    /// their largest stand out more.
+    WEIGHT_LIMIT = 2047,
+    ACTIVATION_LIMIT = 4095,
     TILE_GROUPS = TILE_COLUMNS / WORD_GROUP,
     TILE_WORD_PAIRS = TILE_COLUMNS / 2,
 };
