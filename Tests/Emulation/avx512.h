@@ -228,6 +228,23 @@ EMULATED __m512i emulated_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
     return (__m512i)v;
 }
 
+EMULATED __m512i emulated_mulhrs_epi16(__m512i a, __m512i b) {
+    int16_t x[32], y[32];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 32; i++) x[i] = (int16_t)((((int32_t)x[i] * y[i] >> 14) + 1) >> 1);
+    memcpy(&a, x, sizeof x);
+    return a;
+}
+EMULATED __m512i emulated_permutexvar_epi16(__m512i index, __m512i words) {
+    uint16_t at[32], from[32];
+    memcpy(at, &index, sizeof at);
+    memcpy(from, &words, sizeof from);
+    for (int i = 0; i < 32; i++) at[i] = from[at[i] & 31];
+    memcpy(&index, at, sizeof at);
+    return index;
+}
+
 #undef LANES_OF
 #undef CHOSEN
 #undef EMULATED
@@ -298,6 +315,8 @@ EMULATED __m512i emulated_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
 #define _mm512_mul_epu32 emulated_mul_epu32
 #undef _mm512_mul_ps
 #define _mm512_mul_ps emulated_mul_ps
+#undef _mm512_mulhrs_epi16
+#define _mm512_mulhrs_epi16 emulated_mulhrs_epi16
 #undef _mm512_or_epi32
 #define _mm512_or_epi32 emulated_or_epi32
 #undef _mm512_or_si512
@@ -308,6 +327,8 @@ EMULATED __m512i emulated_dpwssd_epi32(__m512i sum, __m512i a, __m512i b) {
 #define _mm512_permutevar_ps emulated_permutevar_ps
 #undef _mm512_permutex2var_ps
 #define _mm512_permutex2var_ps emulated_permutex2var_ps
+#undef _mm512_permutexvar_epi16
+#define _mm512_permutexvar_epi16 emulated_permutexvar_epi16
 #undef _mm512_permutexvar_ps
 #define _mm512_permutexvar_ps emulated_permutexvar_ps
 #undef _mm512_set1_epi32
