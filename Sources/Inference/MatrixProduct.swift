@@ -8,8 +8,8 @@ public enum Compute: String, Sendable, CaseIterable {
     /// Weights exact, activations and sums f32.
     case f32
     /// Weights and activations rounded to bf16, sums f32. A machine whose products of bf16 are slow or missing rounds them to
-    /// integers of 11 and 12 bits and more below the largest of 128 instead, which is closer. With AVX2, a single token's
-    /// activations are rounded to 16 bits. Where neither is known this is f32.
+    /// integers of 11 and 12 bits below the largest of 256 instead, which is closer. With AVX2, a single token's activations
+    /// are rounded to 16 bits. Where neither is known this is f32.
     case bf16
 
     fileprivate var kernel: pannier_compute {

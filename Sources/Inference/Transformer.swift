@@ -406,11 +406,15 @@ public final class Transformer {
         _ k: UnsafePointer<Float>, _ v: UnsafePointer<Float>, layer: Int, position: Int, _ tokens: Int, _ cache: KVCache
     ) {
         let heads = config.kvHeads, width = config.headDim
-        pool.run(heads) { head, _ in
-            let keys = cache.keys(layer: layer, head: head), values = cache.values(layer: layer, head: head)
-            for token in 0..<tokens {
-                (keys + (position + token) * width).update(from: k + (token * heads + head) * width, count: width)
-                (values + (position + token) * width).update(from: v + (token * heads + head) * width, count: width)
+        let keys = cache.keys(layer: layer, head: 0), values = cache.values(layer: layer, head: 0)
+        let headStride = cache.headStride
+        pool.run(over: tokens, by: 16) { range, _ in
+            for token in range {
+                for head in 0..<heads {
+                    let from = (token * heads + head) * width, to = head * headStride + (position + token) * width
+                    (keys + to).update(from: k + from, count: width)
+                    (values + to).update(from: v + from, count: width)
+                }
             }
         }
     }

@@ -81,8 +81,8 @@ void pannier_matmul_f32(const pannier_matrix *w, int64_t first, int64_t last, co
                         float *out, int64_t out_stride, void *scratch);
 
 /// The same in pairs of 16 bits. Where products of bf16 are fast, weights and activations are rounded to bf16; elsewhere with
-/// AVX2 or AVX-512's VNNI to integers of 11 and 12 bits and more below the largest of 128, which loses less. On other machines
-/// these are the f32 products. Sums stay f32.
+/// AVX2 or AVX-512's VNNI to integers of 11 and 12 bits below the largest of 256, which loses less (matmul_words.inc). On other
+/// machines these are the f32 products. Sums stay f32.
 void pannier_pack_bf16(const float *x, int64_t stride, int64_t tokens, int64_t columns, int64_t first, int64_t last,
                        float *packed);
 void pannier_matmul_bf16(const pannier_matrix *w, int64_t first, int64_t last, const float *packed, int64_t tokens,

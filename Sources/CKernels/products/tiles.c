@@ -33,6 +33,8 @@ static tile tile_at(int64_t index, int64_t most_columns, const pannier_matrix *w
                   count / w->block_elements * w->block_bytes};
 }
 
+static fetch_run run_at(const void *from, int64_t bytes) { return (fetch_run){from, (const char *)from + bytes}; }
+
 typedef float four __attribute__((ext_vector_type(4)));
 
 // Sums lie row after row, what comes out token after token: eight tokens at a time, so that the lines that are written stay in
@@ -80,15 +82,12 @@ void pannier_walk_tiles(const tile_kernels *kernels, const pannier_matrix *w, in
         for (int64_t panel = 0; panel < panels; panel++) {
             const int64_t token = panel * kernels->panel, end = least(tokens, token + kernels->panel);
             fetch_run runs[TILE_ROWS + TILE_TOKENS];
-            fetch_list ahead = {NULL, NULL, runs, runs};
-            for (int64_t t = token; last_column && t < end; t++) {
-                const char *from = (const char *)(out + t * out_stride + here.row);
-                runs[ahead.last++ - runs] = (fetch_run){from, from + here.rows * (int64_t)sizeof(float)};
-            }
-            for (int64_t r = panel * share; r < least(next.rows, (panel + 1) * share); r++) {
-                const char *from = (const char *)w->row[next.row + r] + next.offset;
-                runs[ahead.last++ - runs] = (fetch_run){from, from + next.bytes};
-            }
+            int64_t count = 0;
+            for (int64_t t = token; last_column && t < end; t++)
+                runs[count++] = run_at(out + t * out_stride + here.row, here.rows * (int64_t)sizeof(float));
+            for (int64_t r = panel * share; r < least(next.rows, (panel + 1) * share); r++)
+                runs[count++] = run_at((const char *)w->row[next.row + r] + next.offset, next.bytes);
+            fetch_list ahead = {.next = runs, .last = runs + count};
             const tile_place place = {
                 .tile = decoded, .rows = here.rows,
                 .packed = packed, .columns = w->columns, .column = here.column, .count = here.count,
