@@ -4,7 +4,6 @@ Everything lies in /dev/shm, so that the disk is out of it. Runs of the two side
 printed as Markdown tables. Peak memory is the kernel's figure for the process (ru_maxrss).
 """
 
-import csv
 import filecmp
 import json
 import os
@@ -25,6 +24,8 @@ WORK = pathlib.Path(os.environ.get("BENCH_DIR", "/dev/shm/pannier-bench"))
 SOURCES = pathlib.Path(os.environ.get("BENCH_SOURCES", WORK))
 LLAMA = pathlib.Path(os.environ.get("LLAMA_BIN", "/nonexistent"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
+# Reading a prompt takes a second or two, in which other guests of the machine come and go: it is done so often in each run.
+READS = int(os.environ.get("BENCH_READS", "5"))
 # A Python with torch and zipnn, for the peers; without it only Pannier and zstd are timed.
 PEERS = pathlib.Path(os.environ.get("BENCH_PYTHON", ROOT / ".build-peers/venv/bin/python"))
 # Checkpoints of one run, for the sizes of archives; without it those of Samples/Steps.
@@ -204,10 +205,12 @@ def speeds(path, prompt, made, *options):
 
 def llama_speeds(path):
     """Reading 256 tokens and making some with llama-bench, which does not count what it lays out anew when it loads."""
-    done = subprocess.run(
-        [LLAMA / "llama-bench", "-m", path, "-p", "256", "-n", str(MADE), "-t", str(os.cpu_count()), "-r", "1", "-o", "csv"],
-        capture_output=True, text=True)
-    return tuple(float(row["avg_ts"]) for row in csv.DictReader(done.stdout.splitlines()))
+    def speed(prompt, made, times):
+        done = subprocess.run(
+            [LLAMA / "llama-bench", "-m", path, "-p", str(prompt), "-n", str(made), "-t", str(os.cpu_count()), "-r", str(times),
+             "-o", "json"], capture_output=True, text=True)
+        return statistics.median(json.loads(done.stdout)[0]["samples_ts"])
+    return speed(256, 0, READS), speed(0, MADE, 1)
 
 
 def forward():
@@ -221,7 +224,8 @@ def forward():
         subprocess.run([PANNIER, "quantize", source, "-o", path, "--type", kind, "-q", "--force"], check=True)
         runs = []
         for _ in range(RUNS):
-            read, fast = (speeds(path, 256, 2, *options).read for options in ((), ("--compute", "bf16")))
+            reads = [[speeds(path, 256, 2, *options).read for options in ((), ("--compute", "bf16"))] for _ in range(READS)]
+            read, fast = (statistics.median(column) for column in zip(*reads))
             # llama-bench makes its tokens from nothing, so the prompt is short here.
             made, rounded = (speeds(path, 4, MADE, *options) for options in ((), ("--compute", "bf16")))
             runs.append((read, fast, made.made, rounded.made, made.layout,
