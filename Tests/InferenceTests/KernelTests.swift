@@ -281,7 +281,9 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                 let (error, largest) = try errors(weight, rows: 53, columns: columns, tokens: 70, bf16: true)
                 lost.append(error / largest)
             }
-            for each in lost { #expect(each < 4e-4 && abs(each - lost[0]) < 1e-4, "\(columns)") }
+            // Plain floats become the same integers at both levels; a unit from a block's scale is a little larger.
+            let apart = weight.kind == PANNIER_WEIGHT_F32 ? 1e-5 : 1e-4
+            for each in lost { #expect(each < 4e-4 && abs(each - lost[0]) < apart, "\(columns)") }
         }
     }
 
