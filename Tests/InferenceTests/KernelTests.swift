@@ -282,8 +282,8 @@ private struct WeightCase: CustomTestStringConvertible, Sendable {
                 lost.append(error / largest)
             }
             // Plain floats become the same integers at both levels; a unit from a block's scale is a little larger.
-            let apart = weight.kind == PANNIER_WEIGHT_F32 ? 1e-5 : 1e-4
-            for each in lost { #expect(each < 4e-4 && abs(each - lost[0]) < apart, "\(columns)") }
+            let (most, apart) = weight.kind == PANNIER_WEIGHT_F32 ? (3e-4, 1e-5) : (4e-4, 1e-4)
+            for each in lost { #expect(each < most && abs(each - lost[0]) < apart, "\(columns)") }
         }
     }
 
